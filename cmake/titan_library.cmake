@@ -1,0 +1,60 @@
+# One function per kind of source: a folder's CMakeLists.txt lists its files and nothing else.
+#
+#   titan_sources(a.cpp ...)         files that include torch: compiled with the precompiled header
+#   titan_plain_sources(a.cpp ...)   files that must never see torch (base, config, io, kernels)
+
+find_program(TITAN_CCACHE ccache)
+if(TITAN_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  # pch_defines,time_macros: without them ccache refuses every file that uses a precompiled header.
+  set(_launcher ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+    CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${TITAN_CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${_launcher})
+  set(CMAKE_C_COMPILER_LAUNCHER ${_launcher})
+endif()
+
+# A torch file needs about 1 GB to compile: parallel jobs are capped by memory.
+cmake_host_system_information(RESULT _memory_mib QUERY TOTAL_PHYSICAL_MEMORY)
+cmake_host_system_information(RESULT _cores QUERY NUMBER_OF_LOGICAL_CORES)
+math(EXPR _jobs "${_memory_mib} / 2048")
+if(_jobs LESS 1)
+  set(_jobs 1)
+elseif(_jobs GREATER _cores)
+  set(_jobs ${_cores})
+endif()
+set_property(GLOBAL APPEND PROPERTY JOB_POOLS titan_torch_pool=${_jobs})
+
+# Flags every target of ours gets. NDEBUG in every preset: LibTorch's classes change layout without it.
+add_library(titan_flags INTERFACE)
+target_compile_definitions(titan_flags INTERFACE NDEBUG)
+target_compile_options(titan_flags INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion
+  $<$<COMPILE_LANGUAGE:CXX>:-fopenmp>
+  $<$<BOOL:${TITAN_WERROR}>:-Werror>)
+if(TITAN_SANITIZE)
+  target_compile_options(titan_flags INTERFACE -fsanitize=${TITAN_SANITIZE} -fno-omit-frame-pointer)
+  target_link_options(titan_flags INTERFACE -fsanitize=${TITAN_SANITIZE})
+  target_compile_definitions(titan_flags INTERFACE TITAN_ENABLE_DCHECK)
+endif()
+
+add_library(titan_plain_objects OBJECT)
+target_link_libraries(titan_plain_objects PUBLIC titan_flags absl::status absl::statusor PkgConfig::GLOG
+  PkgConfig::XXHASH PkgConfig::WEBP PkgConfig::ARCHIVE JPEG::JPEG PNG::PNG protobuf::libprotobuf Threads::Threads)
+target_include_directories(titan_plain_objects PUBLIC ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR}/generated)
+target_include_directories(titan_plain_objects SYSTEM PUBLIC ${TITAN_TOMLPLUSPLUS_INCLUDE} ${TITAN_JSON_INCLUDE})
+
+add_library(titan_torch_objects OBJECT)
+target_link_libraries(titan_torch_objects PUBLIC titan_flags titan_torch absl::status absl::statusor
+  PkgConfig::XXHASH Threads::Threads protobuf::libprotobuf)
+target_include_directories(titan_torch_objects PUBLIC ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR}/generated)
+target_include_directories(titan_torch_objects SYSTEM PUBLIC ${TITAN_JSON_INCLUDE})
+target_precompile_headers(titan_torch_objects PRIVATE ${PROJECT_SOURCE_DIR}/cmake/torch_pch.h)
+set_target_properties(titan_torch_objects PROPERTIES JOB_POOL_COMPILE titan_torch_pool)
+
+function(titan_sources)
+  list(TRANSFORM ARGV PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/)
+  target_sources(titan_torch_objects PRIVATE ${ARGV})
+endfunction()
+
+function(titan_plain_sources)
+  list(TRANSFORM ARGV PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/)
+  target_sources(titan_plain_objects PRIVATE ${ARGV})
+endfunction()

@@ -1,0 +1,72 @@
+// model_spec.h: the table of models. Registration is a call in main (or register_builtin_models), never a static initialiser.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "titan/base/status.h"
+#include "titan/config/job_config.h"
+#include "titan/data/dataset.h"
+#include "titan/protocols/block_runner.h"
+#include "titan/protocols/model.h"
+#include "titan/protocols/objective.h"
+#include "titan/protocols/sampler.h"
+
+namespace titan {
+
+namespace parallel {
+class DeviceMesh;
+}
+
+/// What the data set tells the model (channels, size, classes), known before the model is built.
+struct DataShape {
+  std::vector<int64_t> image;  ///< C, H, W (or C, T, H, W) of "image"
+  int64_t num_classes = 0;
+};
+
+/// Floating-point operations of one sample (performance.md section 0): one multiply-add is 2; no recompute, no optimizer.
+struct ModelFlops {
+  int64_t forward = 0;
+  int64_t train = 0;  ///< 3 x forward
+};
+
+struct ModelSpec {
+  std::string name;
+  std::vector<std::string> flavors;
+
+  /// Builds the model for config.model.flavor and [model.args]; parameters are allocated, not initialised.
+  std::function<StatusOr<std::shared_ptr<Model>>(const JobConfig&, const DataShape&)> build;
+  /// FLOPs of one sample.
+  std::function<StatusOr<ModelFlops>(const JobConfig&, const DataShape&)> flops;
+  /// Objective; default: models/objectives by config.objective.name.
+  std::function<StatusOr<std::unique_ptr<Objective>>(const JobConfig&, const DataShape&, std::uint64_t seed)> objective;
+  /// Sampler that inverts the objective.
+  std::function<StatusOr<std::unique_ptr<Sampler>>(const JobConfig&)> sampler;
+  /// Data set; default: open_dataset(config).
+  std::function<StatusOr<std::unique_ptr<Dataset>>(const JobConfig&)> dataset;
+  /// Condition for sampling `classes` (n ids) and its null twin; default: {"label": ids} and {"label": num_classes}.
+  std::function<Conditioning(const std::vector<int64_t>& classes, const DataShape&)> condition;
+  /// Published state-dict name of one of our parameter names and back; default: the same.
+  std::function<std::string(const std::string&)> published_name;
+  /// Makes the runner for a mesh; default: plain data parallel (parallel/parallelize.h).
+  std::function<StatusOr<std::unique_ptr<BlockRunner>>(std::shared_ptr<Model>, const parallel::DeviceMesh&,
+                                                       const JobConfig&, RunnerHooks*)>
+      parallelize;
+};
+
+/// Adds a model; an error if the name is empty or taken, or `build` is missing.
+Status register_model(ModelSpec spec);
+
+/// The spec of that name; the error lists the known names. The pointer stays valid.
+StatusOr<const ModelSpec*> find_model(const std::string& name);
+
+/// Registered names, sorted.
+std::vector<std::string> model_names();
+
+/// Empties the table (tests).
+void clear_models();
+
+}  // namespace titan
