@@ -35,17 +35,18 @@ if(TITAN_SANITIZE)
   target_compile_definitions(titan_flags INTERFACE TITAN_ENABLE_DCHECK)
 endif()
 
-add_library(titan_plain_objects OBJECT)
-target_link_libraries(titan_plain_objects PUBLIC titan_flags absl::status absl::statusor PkgConfig::GLOG
+add_library(titan_plain_usage INTERFACE)
+target_link_libraries(titan_plain_usage INTERFACE titan_flags absl::status absl::statusor PkgConfig::GLOG
   PkgConfig::XXHASH PkgConfig::WEBP PkgConfig::ARCHIVE JPEG::JPEG PNG::PNG protobuf::libprotobuf Threads::Threads)
-target_include_directories(titan_plain_objects PUBLIC ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR}/generated)
-target_include_directories(titan_plain_objects SYSTEM PUBLIC ${TITAN_TOMLPLUSPLUS_INCLUDE} ${TITAN_JSON_INCLUDE})
+target_include_directories(titan_plain_usage INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR}/generated)
+target_include_directories(titan_plain_usage SYSTEM INTERFACE ${TITAN_TOMLPLUSPLUS_INCLUDE} ${TITAN_JSON_INCLUDE})
+add_library(titan_plain_objects OBJECT)
+target_link_libraries(titan_plain_objects PRIVATE titan_plain_usage)
 
+add_library(titan_torch_usage INTERFACE)
+target_link_libraries(titan_torch_usage INTERFACE titan_plain_usage titan_torch)
 add_library(titan_torch_objects OBJECT)
-target_link_libraries(titan_torch_objects PUBLIC titan_flags titan_torch absl::status absl::statusor
-  PkgConfig::XXHASH Threads::Threads protobuf::libprotobuf)
-target_include_directories(titan_torch_objects PUBLIC ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR}/generated)
-target_include_directories(titan_torch_objects SYSTEM PUBLIC ${TITAN_JSON_INCLUDE})
+target_link_libraries(titan_torch_objects PRIVATE titan_torch_usage)
 target_precompile_headers(titan_torch_objects PRIVATE ${PROJECT_SOURCE_DIR}/cmake/torch_pch.h)
 set_target_properties(titan_torch_objects PROPERTIES JOB_POOL_COMPILE titan_torch_pool)
 

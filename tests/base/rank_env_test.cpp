@@ -83,7 +83,7 @@ TEST_CASE("LOG_RANK is a comma list with default 0", "[base]") {
     REQUIRE(titan::log_rank_selected(0));
     REQUIRE_FALSE(titan::log_rank_selected(1));
   }
-  const ScopedEnvironment env({{"LOG_RANK", "1,12"}});
+  const ScopedEnvironment env(std::map<std::string, std::string>{{"LOG_RANK", "1,12"}});
   REQUIRE_FALSE(titan::log_rank_selected(0));
   REQUIRE(titan::log_rank_selected(12));
   REQUIRE_FALSE(titan::log_rank_selected(2));

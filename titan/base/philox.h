@@ -73,9 +73,9 @@ TITAN_HOST_DEVICE inline PhiloxBlock philox4x32(std::uint64_t key, std::uint32_t
   return {{c0, c1, c2, c3}};
 }
 
-/// Uniform in the open interval (0, 1) on a grid of 2^24 midpoints: exact in float32 and never 0 or 1.
+/// Uniform in the open interval (0, 1) on a grid of 2^23 midpoints: exact in float32 and never 0 or 1.
 TITAN_HOST_DEVICE inline float uniform_from_bits(std::uint32_t bits) {
-  return (static_cast<float>(bits >> 8) + 0.5F) * 0x1.0p-24F;
+  return (static_cast<float>(bits >> 9) + 0.5F) * 0x1.0p-23F;
 }
 
 /// Standard normal pair by Box-Muller: radius from the first word, angle from the second.

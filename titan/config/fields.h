@@ -25,7 +25,7 @@ struct FieldRule {
   double max = std::numeric_limits<double>::infinity();
   bool min_exclusive = false;
   bool max_exclusive = false;
-  std::vector<std::string> choices;  ///< for text: the allowed values; empty = any
+  std::vector<std::string> choices = {};  ///< for text: the allowed values; empty = any
 };
 
 namespace rule {
