@@ -26,7 +26,8 @@ set_property(GLOBAL APPEND PROPERTY JOB_POOLS titan_torch_pool=${_jobs})
 # Flags every target of ours gets. NDEBUG in every preset: LibTorch's classes change layout without it.
 add_library(titan_flags INTERFACE)
 target_compile_definitions(titan_flags INTERFACE NDEBUG)
-target_compile_options(titan_flags INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion
+# -Wrestrict: false alarms of g++ 12 on std::string's operator+.
+target_compile_options(titan_flags INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wno-restrict
   $<$<COMPILE_LANGUAGE:CXX>:-fopenmp>
   $<$<BOOL:${TITAN_WERROR}>:-Werror>)
 if(TITAN_SANITIZE)
