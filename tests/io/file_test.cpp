@@ -1,0 +1,134 @@
+// mapped_file, atomic_file, file_descriptor.
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <iterator>
+
+#include "tests/support/catch.h"
+#include "tests/support/temporary_folder.h"
+#include "titan/io/atomic_file.h"
+#include "titan/io/errno_status.h"
+#include "titan/io/file_descriptor.h"
+#include "titan/io/mapped_file.h"
+
+namespace titan {
+namespace {
+
+using Catch::Matchers::Contains;
+using testing::slurp;
+using testing::TemporaryFolder;
+namespace fs = std::filesystem;
+
+int64_t files_in(const fs::path& folder) {
+  return std::distance(fs::directory_iterator(folder), fs::directory_iterator());
+}
+
+TEST_CASE("MappedFile shows a file's bytes and refuses what is not a file", "[io]") {
+  const TemporaryFolder folder;
+  const std::string path = folder.write("a.bin", "hello");
+  const StatusOr<MappedFile> mapped = MappedFile::open(path, MappedFile::Access::kRandom);
+  REQUIRE(mapped.ok());
+  CHECK(std::string(reinterpret_cast<const char*>(mapped->data()), mapped->size()) == "hello");
+  mapped->prefetch(1, 1'000'000);  // beyond the end: clipped
+  CHECK(MappedFile::open(folder.write("empty", ""))->size() == 0);
+
+  const Status missing = MappedFile::open(folder.file("none")).status();
+  CHECK(missing.code() == absl::StatusCode::kNotFound);
+  CHECK_THAT(message_of(missing), Contains(folder.file("none")) && Contains("No such file"));
+  CHECK_THAT(message_of(MappedFile::open(folder.path().string()).status()),
+             Contains("not a regular file"));
+}
+
+TEST_CASE("MappedFile moves without unmapping", "[io]") {
+  const TemporaryFolder folder;
+  MappedFile first = *MappedFile::open(folder.write("a", "first"));
+  MappedFile second = *MappedFile::open(folder.write("b", "second"));
+  second = std::move(first);
+  CHECK(std::string(reinterpret_cast<const char*>(second.data()), second.size()) == "first");
+}
+
+TEST_CASE("AtomicFile keeps the old file until commit and leaves nothing behind", "[io]") {
+  const TemporaryFolder folder;
+  const std::string path = folder.write("state", "old");
+  {
+    StatusOr<AtomicFile> abandoned = AtomicFile::create(path);
+    REQUIRE(abandoned.ok());
+    REQUIRE(abandoned->write("new", 3).ok());
+    CHECK(slurp(path) == "old");
+  }
+  CHECK(slurp(path) == "old");
+  CHECK(files_in(folder.path()) == 1);
+
+  REQUIRE(write_file_atomically(path, "new").ok());
+  CHECK(slurp(path) == "new");
+  CHECK(files_in(folder.path()) == 1);
+}
+
+TEST_CASE("Two AtomicFiles of one path do not share a temporary file", "[io]") {
+  const TemporaryFolder folder;
+  AtomicFile a = *AtomicFile::create(folder.file("x"));
+  AtomicFile b = *AtomicFile::create(folder.file("x"));
+  REQUIRE(a.write("aaaa", 4).ok());
+  REQUIRE(b.write("b", 1).ok());
+  REQUIRE(a.commit().ok());
+  REQUIRE(b.commit().ok());
+  CHECK(slurp(folder.file("x")) == "b");
+}
+
+TEST_CASE("AtomicFile names the path and the cause of a failure", "[io]") {
+  const TemporaryFolder folder;
+  const Status missing = write_file_atomically(folder.file("no/such/file"), "x");
+  CHECK(missing.code() == absl::StatusCode::kNotFound);
+  CHECK_THAT(message_of(missing), Contains("no/such/file"));
+
+  CHECK_THAT(message_of(errno_status(ENOSPC, "write", "/data/x")),
+             Contains("/data/x") && Contains("No space left on device"));
+  CHECK(errno_status(ENOSPC, "write", "x").code() == absl::StatusCode::kResourceExhausted);
+  CHECK(errno_status(EROFS, "create", "x").code() == absl::StatusCode::kPermissionDenied);
+  CHECK(errno_status(EIO, "read", "x").code() == absl::StatusCode::kUnavailable);
+  if (::geteuid() != 0) {
+    fs::permissions(folder.path(), fs::perms::owner_read | fs::perms::owner_exec);
+    const Status forbidden = write_file_atomically(folder.file("y"), "x");
+    fs::permissions(folder.path(), fs::perms::owner_all);
+    CHECK(forbidden.code() == absl::StatusCode::kPermissionDenied);
+  }
+}
+
+TEST_CASE("A full disk fails the write and keeps the old file", "[io]") {
+  // A file size limit stands in for the full disk: writes past it fail the same way (EFBIG).
+  const TemporaryFolder folder;
+  const std::string path = folder.write("checkpoint", "old");
+  const pid_t child = ::fork();
+  if (child == 0) {
+    std::signal(SIGXFSZ, SIG_IGN);
+    const rlimit limit{.rlim_cur = 4096, .rlim_max = 4096};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+    const Status status = write_file_atomically(path, std::string(10'000, 'x'));
+    ::_exit(status.code() == absl::StatusCode::kResourceExhausted ? 0 : 1);
+  }
+  int outcome = -1;
+  REQUIRE(::waitpid(child, &outcome, 0) == child);
+  CHECK(outcome == 0);
+  CHECK(slurp(path) == "old");
+  CHECK(files_in(folder.path()) == 1);
+}
+
+TEST_CASE("read_exactly reports an early end as data loss", "[io]") {
+  const TemporaryFolder folder;
+  const std::string path = folder.write("a", "0123456789");
+  const FileDescriptor file = *FileDescriptor::open_for_reading(path);
+  std::string out(4, ' ');
+  REQUIRE(read_exactly(file, 3, out.data(), 4, path).ok());
+  CHECK(out == "3456");
+  const Status early = read_exactly(file, 8, out.data(), 4, path);
+  CHECK(early.code() == absl::StatusCode::kDataLoss);
+  CHECK_THAT(message_of(early), Contains("ends at byte 10"));
+  CHECK_THAT(message_of(read_file(path, 5).status()), Contains("too large"));
+  CHECK(*read_file(path) == "0123456789");
+}
+
+}  // namespace
+}  // namespace titan

@@ -1,0 +1,44 @@
+// mapped_file.h: a file as read-only memory.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "titan/base/status.h"
+
+namespace titan {
+
+/// Read-only memory map of a whole file, unmapped on destruction. Move-only. The file must not be
+/// shortened while mapped (the kernel then raises SIGBUS): replace files by renaming, never in
+/// place.
+class MappedFile {
+ public:
+  /// How the bytes will be read; passed to madvise(2).
+  enum class Access : std::uint8_t { kNormal, kSequential, kRandom };
+
+  static StatusOr<MappedFile> open(const std::string& path, Access access = Access::kNormal);
+
+  MappedFile() = default;
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+
+  const std::byte* data() const { return data_; }
+  std::size_t size() const { return size_; }
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+  const std::string& path() const { return path_; }
+
+  /// Asks the kernel to read this range soon. A hint: failures are ignored.
+  void prefetch(std::size_t offset, std::size_t size_bytes) const;
+
+ private:
+  void unmap();
+
+  std::string path_;
+  const std::byte* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+}  // namespace titan
