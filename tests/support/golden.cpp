@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <fstream>
 #include <limits>
 
@@ -13,14 +12,6 @@
 
 namespace titan::testing {
 namespace fs = std::filesystem;
-
-std::optional<fs::path> golden_root() {
-  const char* named = std::getenv("TITAN_GOLDEN");
-  const fs::path root =
-      named != nullptr && *named != '\0' ? fs::path(named) : fs::path("../shared/golden");
-  if (!fs::is_directory(root)) return std::nullopt;
-  return root;
-}
 
 std::vector<fs::path> golden_folders(const std::string& folder) {
   std::vector<fs::path> found;

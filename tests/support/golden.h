@@ -7,15 +7,12 @@
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 #include <vector>
 
-namespace titan::testing {
+#include "tests/support/golden_root.h"
 
-/// The folder of golden cases: environment TITAN_GOLDEN, else ../shared/golden (tests run in the
-/// source folder). Empty where there is none.
-std::optional<std::filesystem::path> golden_root();
+namespace titan::testing {
 
 /// `<golden_root>/<folder>` and our own small cases tests/golden/<folder>, those that exist.
 std::vector<std::filesystem::path> golden_folders(const std::string& folder);
@@ -24,8 +21,6 @@ std::vector<std::filesystem::path> golden_folders(const std::string& folder);
 /// all golden_folders: what load_golden takes. Empty: TITAN_SKIP(kNoGolden).
 std::vector<std::filesystem::path> golden_cases(const std::string& folder,
                                                 const std::string& prefix = "");
-inline constexpr const char* kNoGolden =
-    "no golden files: set TITAN_GOLDEN or put them in ../shared/golden";
 
 struct GoldenCase {
   std::string name;
