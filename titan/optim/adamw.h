@@ -1,0 +1,70 @@
+// adamw.h: AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) on flat buffers, float32 throughout.
+//
+//   p <- p (1 - lr wd)    m <- b1 m + (1 - b1) g    v <- b2 v + (1 - b2) g^2
+//   p <- p - lr / (1 - b1^n) m / (sqrt(v) / sqrt(1 - b2^n) + eps)
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "titan/config/job_config.h"
+#include "titan/optim/step_state.h"
+#include "titan/parallel/flat_parameters.h"
+
+namespace titan::optim {
+
+struct AdamWOptions {
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double eps = 1e-8;
+  double weight_decay = 0.1;
+  std::vector<std::string> no_decay = {};  ///< no decay where the name contains one of these
+  bool fused = true;                       ///< LibTorch's fused update; false = the same in plain operations
+};
+
+/// The options that [optimizer] asks for; Adam is AdamW without weight decay.
+AdamWOptions adamw_options(const OptimizerSection& section);
+
+/// The moments of one unit, laid out as the unit's flat buffers; what a checkpoint keeps.
+struct MomentState {
+  std::string unit;
+  at::Tensor exp_avg;     ///< float32, zero in padding
+  at::Tensor exp_avg_sq;  ///< float32, zero in padding
+};
+
+class AdamW {
+ public:
+  /// `units` outlives the optimizer; moments start at zero.
+  AdamW(std::vector<parallel::FlatUnit>& units, AdamWOptions options);
+
+  /// One update of every unit's `master` from its `grad`. Gradients are scaled by `clip_coefficient` ([] float32) in place first,
+  /// unless it is undefined. `compute` is not refreshed. The count of steps is the caller's: state.step.
+  void step(const StepState& state, const at::Tensor& clip_coefficient = {});
+
+  /// One entry per unit, in order; contents may be overwritten by a loader.
+  std::vector<MomentState>& moments() { return moments_; }
+  const std::vector<MomentState>& moments() const { return moments_; }
+
+  /// A run of a unit's buffers that is updated in one call: neighbouring parameters of one group, padding between included.
+  struct Segment {
+    std::size_t unit = 0;
+    int64_t offset = 0;
+    int64_t length = 0;
+    bool decay = true;
+  };
+  const std::vector<Segment>& segments() const { return segments_; }
+
+ private:
+  void fused_step(const StepState& state, bool decay);
+  void plain_step(const StepState& state, const Segment& segment);
+
+  std::vector<parallel::FlatUnit>& units_;
+  AdamWOptions options_;
+  std::vector<MomentState> moments_;
+  std::vector<Segment> segments_;
+};
+
+}  // namespace titan::optim
