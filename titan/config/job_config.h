@@ -112,6 +112,7 @@ struct ObjectiveSection {
   double logit_std = 1.0;
   double mode_scale = 1.29;
   double shift = 1.0;
+  std::string loss_weight = "none";
   std::string prediction = "epsilon";
   int64_t num_timesteps = 1000;
   std::string beta_schedule = "linear";
@@ -126,6 +127,8 @@ void visit_fields(ObjectiveSection& c, V&& v) {
   v("logit_std", c.logit_std, "logit_normal: standard deviation of the logit", rule::above(0));
   v("mode_scale", c.mode_scale, "mode: weight of the middle (Esser et al. 2024, section 3.1)");
   v("shift", c.shift, "timesteps are moved towards noise by this factor; 1 = not at all", rule::above(0));
+  v("loss_weight", c.loss_weight, "rectified_flow: weight of a sample by its noise level (Esser et al. 2024, section 3.1)",
+    rule::one_of({"none", "sigma_sqrt", "cosmap"}));
   v("prediction", c.prediction, "ddpm: what the model predicts", rule::one_of({"epsilon", "v"}));
   v("num_timesteps", c.num_timesteps, "ddpm: length of the noise schedule", rule::at_least(2));
   v("beta_schedule", c.beta_schedule, "ddpm: noise schedule", rule::one_of({"linear", "scaled_linear", "cosine"}));
@@ -166,8 +169,8 @@ struct LrSchedulerSection {
 };
 template <class V>
 void visit_fields(LrSchedulerSection& c, V&& v) {
-  v("name", c.name, "wsd (warmup, stable, decay), polynomial, or cosine_restarts (each after the warm-up)",
-    rule::one_of({"wsd", "polynomial", "cosine_restarts"}));
+  v("name", c.name, "wsd (warmup, stable, decay), linear (TorchDiTan's warm-up and decay), polynomial, or cosine_restarts",
+    rule::one_of({"wsd", "linear", "polynomial", "cosine_restarts"}));
   v("warmup_steps", c.warmup_steps, "steps of linear warm-up", rule::at_least(0));
   v("decay_ratio", c.decay_ratio, "wsd: share of the steps that decays; unset = all after the warm-up", rule::between(0, 1));
   v("decay_type", c.decay_type, "wsd: shape of the decay", rule::one_of({"linear", "cosine", "sqrt", "constant"}));

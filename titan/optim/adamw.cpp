@@ -14,13 +14,16 @@ namespace titan::optim {
 namespace {
 
 bool matches(const std::string& name, const std::vector<std::string>& parts) {
-  return std::any_of(parts.begin(), parts.end(),
-                     [&](const std::string& part) { return !part.empty() && name.find(part) != std::string::npos; });
+  return std::any_of(parts.begin(), parts.end(), [&](const std::string& part) {
+    return !part.empty() && name.find(part) != std::string::npos;
+  });
 }
 
-/// Splits a unit into runs of one group. A run reaches to the start of the next one, or the end of the buffer: padding is zero
-/// in weights, gradients and moments and stays so, and whole cache lines keep the fused update on its vector path.
-void append_segments(std::size_t unit_index, const parallel::FlatUnit& unit, const std::vector<std::string>& no_decay,
+/// Splits a unit into runs of one group. A run reaches to the start of the next one, or the end of
+/// the buffer: padding is zero in weights, gradients and moments and stays so, and whole cache
+/// lines keep the fused update on its vector path.
+void append_segments(std::size_t unit_index, const parallel::FlatUnit& unit,
+                     const std::vector<std::string>& no_decay,
                      std::vector<AdamW::Segment>& segments) {
   std::vector<parallel::Fragment> fragments = unit.fragments;
   std::sort(fragments.begin(), fragments.end(),
@@ -29,17 +32,20 @@ void append_segments(std::size_t unit_index, const parallel::FlatUnit& unit, con
   for (const parallel::Fragment& fragment : fragments) {
     const bool decay = !matches(fragment.name, no_decay);
     if (segments.size() > first && segments.back().decay == decay) continue;
-    if (segments.size() > first) segments.back().length = fragment.local_offset - segments.back().offset;
-    segments.push_back({.unit = unit_index, .offset = fragment.local_offset, .length = 0, .decay = decay});
+    if (segments.size() > first)
+      segments.back().length = fragment.local_offset - segments.back().offset;
+    segments.push_back(
+        {.unit = unit_index, .offset = fragment.local_offset, .length = 0, .decay = decay});
   }
-  if (segments.size() > first) segments.back().length = unit.master.numel() - segments.back().offset;
+  if (segments.size() > first)
+    segments.back().length = unit.master.numel() - segments.back().offset;
 }
 
 // The fused update takes raw pointers: it ignores strides and mixes up dtypes without a word.
 void check_buffers(const parallel::FlatUnit& unit) {
   for (const at::Tensor* tensor : {&unit.master, &unit.grad}) {
-    TITAN_CHECK(tensor->dim() == 1 && tensor->is_contiguous() && tensor->scalar_type() == at::kFloat &&
-                    tensor->numel() == unit.master.numel(),
+    TITAN_CHECK(tensor->dim() == 1 && tensor->is_contiguous() &&
+                    tensor->scalar_type() == at::kFloat && tensor->numel() == unit.master.numel(),
                 "[adamw] master and grad are contiguous float32 of one length (", unit.name, ")");
   }
 }
@@ -83,7 +89,9 @@ void AdamW::fused_step(const StepState& state, bool decay) {
   std::vector<at::Tensor> weights, gradients, exp_avgs, exp_avg_sqs;
   for (const Segment& segment : segments_) {
     if (segment.decay != decay || segment.length == 0) continue;
-    const auto part = [&](const at::Tensor& flat) { return flat.narrow(0, segment.offset, segment.length); };
+    const auto part = [&](const at::Tensor& flat) {
+      return flat.narrow(0, segment.offset, segment.length);
+    };
     weights.push_back(part(units_[segment.unit].master));
     gradients.push_back(part(units_[segment.unit].grad));
     exp_avgs.push_back(part(moments_[segment.unit].exp_avg));
@@ -91,16 +99,21 @@ void AdamW::fused_step(const StepState& state, bool decay) {
   }
   if (weights.empty()) return;
   const std::vector<at::Tensor> steps(weights.size(), state.step);
-  at::_fused_adamw_(weights, gradients, exp_avgs, exp_avg_sqs, /*max_exp_avg_sqs=*/{}, steps, state.lr, options_.beta1,
-                    options_.beta2, decay ? options_.weight_decay : 0.0, options_.eps, /*amsgrad=*/false,
+  at::_fused_adamw_(weights, gradients, exp_avgs, exp_avg_sqs, /*max_exp_avg_sqs=*/{}, steps,
+                    state.lr, options_.beta1, options_.beta2, decay ? options_.weight_decay : 0.0,
+                    options_.eps, /*amsgrad=*/false,
                     /*maximize=*/false);
 }
 
 // Rate and corrections in float64 tensors on the device, as the fused update has them in registers.
 void AdamW::plain_step(const StepState& state, const Segment& segment) {
-  const auto part = [&](const at::Tensor& flat) { return flat.narrow(0, segment.offset, segment.length); };
-  const at::Tensor weight = part(units_[segment.unit].master), gradient = part(units_[segment.unit].grad);
-  const at::Tensor exp_avg = part(moments_[segment.unit].exp_avg), exp_avg_sq = part(moments_[segment.unit].exp_avg_sq);
+  const auto part = [&](const at::Tensor& flat) {
+    return flat.narrow(0, segment.offset, segment.length);
+  };
+  const at::Tensor weight = part(units_[segment.unit].master),
+                   gradient = part(units_[segment.unit].grad);
+  const at::Tensor exp_avg = part(moments_[segment.unit].exp_avg),
+                   exp_avg_sq = part(moments_[segment.unit].exp_avg_sq);
   const at::Tensor lr = state.lr.to(at::kDouble), n = state.step.to(at::kDouble);
   const at::Tensor correction1 = 1 - at::pow(options_.beta1, n);
   const at::Tensor correction2 = 1 - at::pow(options_.beta2, n);

@@ -22,7 +22,7 @@ struct AdamWOptions {
   double eps = 1e-8;
   double weight_decay = 0.1;
   std::vector<std::string> no_decay = {};  ///< no decay where the name contains one of these
-  bool fused = true;                       ///< LibTorch's fused update; false = the same in plain operations
+  bool fused = true;  ///< LibTorch's fused update; false = the same in plain operations
 };
 
 /// The options that [optimizer] asks for; Adam is AdamW without weight decay.
@@ -40,15 +40,17 @@ class AdamW {
   /// `units` outlives the optimizer; moments start at zero.
   AdamW(std::vector<parallel::FlatUnit>& units, AdamWOptions options);
 
-  /// One update of every unit's `master` from its `grad`. Gradients are scaled by `clip_coefficient` ([] float32) in place first,
-  /// unless it is undefined. `compute` is not refreshed. The count of steps is the caller's: state.step.
+  /// One update of every unit's `master` from its `grad`. Gradients are scaled by
+  /// `clip_coefficient` ([] float32) in place first, unless it is undefined. `compute` is not
+  /// refreshed. The count of steps is the caller's: state.step.
   void step(const StepState& state, const at::Tensor& clip_coefficient = {});
 
   /// One entry per unit, in order; contents may be overwritten by a loader.
   std::vector<MomentState>& moments() { return moments_; }
   const std::vector<MomentState>& moments() const { return moments_; }
 
-  /// A run of a unit's buffers that is updated in one call: neighbouring parameters of one group, padding between included.
+  /// A run of a unit's buffers that is updated in one call: neighbouring parameters of one group,
+  /// padding between included.
   struct Segment {
     std::size_t unit = 0;
     int64_t offset = 0;

@@ -12,9 +12,9 @@
 namespace titan::optim {
 
 struct EmaOptions {
-  double decay = 0.9999;    ///< share kept at each update
-  int64_t interval = 1;     ///< steps between updates
-  int64_t start_step = 0;   ///< before this step the average is a copy of the weights
+  double decay = 0.9999;   ///< share kept at each update
+  int64_t interval = 1;    ///< steps between updates
+  int64_t start_step = 0;  ///< before this step the average is a copy of the weights
 };
 
 /// The options that [ema] asks for: a half-life h replaces the decay by 2^(-interval / h).
@@ -25,17 +25,19 @@ class Ema {
   /// Starts as a copy of the weights. `parameters` outlives the average.
   Ema(parallel::FlatParameters& parameters, EmaOptions options);
 
-  /// After optimizer step `step` (counted from 1): average <- decay average + (1 - decay) weights, where interval divides `step`.
+  /// After optimizer step `step` (counted from 1): average <- decay average + (1 - decay) weights,
+  /// where interval divides `step`.
   void update(int64_t step);
 
   /// Makes the average a copy of the weights again.
   void copy_weights();
 
-  /// Exchanges the contents of weights and average (no storage moves, so the model's leaves see it) and refreshes what the model
-  /// computes with. Twice gives every bit back.
+  /// Exchanges the contents of weights and average (no storage moves, so the model's leaves see it)
+  /// and refreshes what the model computes with. Twice gives every bit back.
   void swap();
 
-  /// The average of each unit, in order, as its flat buffers; contents may be overwritten by a loader.
+  /// The average of each unit, in order, as its flat buffers; contents may be overwritten by a
+  /// loader.
   const std::vector<at::Tensor>& shadows() const { return shadows_; }
 
   /// The model computes with the averaged weights while this lives.

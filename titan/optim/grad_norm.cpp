@@ -14,7 +14,8 @@
 namespace titan::optim {
 namespace {
 
-// Chunks of fixed size, added up in order: the same bits on any number of threads. Partial sums in float64 lose nothing.
+// Chunks of fixed size, added up in order: the same bits on any number of threads. Partial sums in
+// float64 lose nothing.
 constexpr int64_t kChunk = 65536;
 constexpr int kLanes = 16;
 
@@ -37,7 +38,8 @@ double sum_of_squares_cpu(const at::Tensor& flat) {
   std::vector<double> partial(static_cast<std::size_t>((count + kChunk - 1) / kChunk));
   at::parallel_for(0, static_cast<int64_t>(partial.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t c = begin; c < end; ++c)
-      partial[static_cast<std::size_t>(c)] = sum_of_squares(data + c * kChunk, std::min(kChunk, count - c * kChunk));
+      partial[static_cast<std::size_t>(c)] =
+          sum_of_squares(data + c * kChunk, std::min(kChunk, count - c * kChunk));
   });
   return std::accumulate(partial.begin(), partial.end(), 0.0);
 }

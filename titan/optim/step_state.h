@@ -1,8 +1,8 @@
-// optim: from gradients to new weights: learning rate, norm, update, averages. Works on the flat buffers of
-// parallel/flat_parameters.h; knows nothing of models, data or the training loop.
+// optim: from gradients to new weights: learning rate, norm, update, averages. Works on the flat
+// buffers of parallel/flat_parameters.h; knows nothing of models, data or the training loop.
 //
-// step_state.h: which step this is and at which rate, on the device, so that nothing in the update comes from host scalars
-// (a captured graph replays right) and nothing waits for the host.
+// step_state.h: which step this is and at which rate, on the device, so that nothing in the update
+// comes from host scalars (a captured graph replays right) and nothing waits for the host.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -20,7 +20,8 @@ struct StepState {
   at::Tensor lr;    ///< [] float32, host_lr: the dtype the fused update reads on a GPU
 
   explicit StepState(const at::Device& device)
-      : step(at::zeros({}, at::TensorOptions().device(device).dtype(at::kFloat))), lr(at::zeros_like(step)) {}
+      : step(at::zeros({}, at::TensorOptions().device(device).dtype(at::kFloat))),
+        lr(at::zeros_like(step)) {}
 
   /// Sets the step that is about to be made, before the update (and outside a captured graph).
   void begin(std::int64_t new_step, double new_lr) {
