@@ -1,0 +1,17 @@
+// ranks.h: runs N ranks inside one test process, as threads that talk over Gloo. Include after
+// tests/support/catch.h.
+#pragma once
+
+#include <chrono>
+#include <functional>
+
+#include "titan/parallel/communicator.h"
+
+namespace titan::testing {
+
+/// Runs `body` once per rank, each in its own thread with its own communicator; rethrows the first
+/// exception. Catch2's assertions are not thread-safe: bodies compute, the test asserts afterwards.
+void run_ranks(int num_ranks, const std::function<void(parallel::Communicator&)>& body,
+               std::chrono::seconds timeout = std::chrono::seconds(30));
+
+}  // namespace titan::testing

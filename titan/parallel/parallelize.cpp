@@ -1,0 +1,19 @@
+#include "titan/parallel/parallelize.h"
+
+#include <utility>
+
+namespace titan::parallel {
+
+StatusOr<std::unique_ptr<BlockRunner>> default_parallelize(std::shared_ptr<Model> model,
+                                                           const DeviceMesh& mesh,
+                                                           const JobConfig& config,
+                                                           RunnerHooks* hooks) {
+  (void)config;
+  if (mesh.dp_size() != mesh.world_size()) {
+    return invalid_argument("[parallel] this model runs data parallel only (dp=", mesh.dp_size(),
+                            ", world_size=", mesh.world_size(), ")");
+  }
+  return make_plain_runner(std::move(model), hooks);
+}
+
+}  // namespace titan::parallel

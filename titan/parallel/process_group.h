@@ -1,0 +1,82 @@
+// process_group.h: this process among the ranks of the job: rendezvous, communicators, orderly end.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include <ATen/core/Tensor.h>
+#include <torch/csrc/distributed/c10d/Store.hpp>
+
+#include "titan/base/rank_env.h"
+#include "titan/base/status.h"
+#include "titan/parallel/communicator.h"
+#include "titan/parallel/failure_watch.h"
+
+namespace titan::parallel {
+
+struct ProcessGroupOptions {
+  RankEnv env;
+  at::Device device = at::kCPU;            ///< where gradients lie: Gloo for cpu, NCCL for cuda
+  std::chrono::seconds init_timeout{300};  ///< until use_train_timeout()
+  std::chrono::seconds train_timeout{100};
+};
+
+/// Owns store, communicators and the failure watch. One rank: nothing is opened, every communicator
+/// is a group of one.
+///
+/// Ends in one of two ways. close(): all ranks are done; they part together. Otherwise
+/// (report_failure, or destruction without close): the cause is posted, the other ranks end,
+/// connections are left to the end of the process, which the caller brings about with
+/// end_process(): static destructors may not run while their threads live.
+class ProcessGroupGuard {
+ public:
+  /// Meets the other ranks at MASTER_ADDR:MASTER_PORT (rank 0 serves the store, unless torchrun's
+  /// agent does). Errors: invalid_argument where the port is taken, failed_precondition where ranks
+  /// or the master did not come in time (named).
+  static StatusOr<std::unique_ptr<ProcessGroupGuard>> create(const ProcessGroupOptions& options);
+  ~ProcessGroupGuard();
+  ProcessGroupGuard(const ProcessGroupGuard&) = delete;
+  ProcessGroupGuard& operator=(const ProcessGroupGuard&) = delete;
+
+  int rank() const { return options_.env.rank; }
+  int world_size() const { return options_.env.world_size; }
+
+  /// Tensors on options.device: gradients.
+  Communicator& collectives() { return collectives_; }
+  /// Small messages between hosts' memories, always Gloo, with connections of its own: flags,
+  /// metrics, texts, checkpoints.
+  Communicator& control() { return control_; }
+
+  /// Called when the first step has ended: from now on a rank waits for others no longer than
+  /// train_timeout.
+  void use_train_timeout();
+
+  /// Tells the other ranks why this one ends and which exit code the job should have; returns the
+  /// failure that was first (this one or another rank's). Does not end this process.
+  RankFailure report_failure(const std::string& cause, int exit_code) noexcept;
+
+  /// Orderly end; every rank calls it after its last collective.
+  void close();
+
+ private:
+  explicit ProcessGroupGuard(const ProcessGroupOptions& options) : options_(options) {}
+  Status open();
+  Status meet();
+  void connect();
+
+  ProcessGroupOptions options_;
+  c10::intrusive_ptr<c10d::Store> store_;
+  bool serves_store_ = false;
+  Communicator collectives_;
+  Communicator control_;
+  std::unique_ptr<FailureWatch> watch_;
+  bool closed_ = false;
+  bool failed_ = false;
+};
+
+/// Flushes the standard streams and ends the process without static destructors. For the paths on
+/// which threads of LibTorch may still be running.
+[[noreturn]] void end_process(int exit_code);
+
+}  // namespace titan::parallel
