@@ -55,7 +55,8 @@ struct DatasetSection {
 };
 template <class V>
 void visit_fields(DatasetSection& c, V&& v) {
-  v("image_size", c.image_size, "height, width of images in pixels (or of latents); empty = [img_size, img_size]");
+  v("image_size", c.image_size, "height, width of images in pixels (or of latents); empty = [img_size, img_size]",
+    rule::at_least(1));
   v("num_classes", c.num_classes, "number of classes; 0 = as the data set says", rule::at_least(0));
   v("num_workers", c.num_workers, "threads that read and decode ahead of the step", rule::at_least(1));
   v("prefetch_batches", c.prefetch_batches, "micro-batches kept ready ahead of the step", rule::at_least(1));
@@ -125,7 +126,8 @@ void visit_fields(ObjectiveSection& c, V&& v) {
     rule::one_of({"uniform", "logit_normal", "mode", "cosmap"}));
   v("logit_mean", c.logit_mean, "logit_normal: mean of the logit");
   v("logit_std", c.logit_std, "logit_normal: standard deviation of the logit", rule::above(0));
-  v("mode_scale", c.mode_scale, "mode: weight of the middle (Esser et al. 2024, section 3.1)");
+  v("mode_scale", c.mode_scale, "mode: weight of the middle (Esser et al. 2024, section 3.1)",
+    rule::between(-1, 1.75));
   v("shift", c.shift, "timesteps are moved towards noise by this factor; 1 = not at all", rule::above(0));
   v("loss_weight", c.loss_weight, "rectified_flow: weight of a sample by its noise level (Esser et al. 2024, section 3.1)",
     rule::one_of({"none", "sigma_sqrt", "cosmap"}));
@@ -238,7 +240,8 @@ void visit_fields(CheckpointSection& c, V&& v) {
   v("interval", c.interval, "steps between checkpoints; the last step is always saved", rule::at_least(1));
   v("keep_latest_k", c.keep_latest_k, "older checkpoints are removed; 0 = keep all", rule::at_least(0));
   v("load_step", c.load_step, "step to resume from; -1 = the newest", rule::at_least(-1));
-  v("allow_change", c.allow_change, "what may differ from the checkpoint's run: model, dataset, seed, global_batch_size, objective");
+  v("allow_change", c.allow_change, "what may differ from the checkpoint's run",
+    rule::one_of({"model", "dataset", "seed", "global_batch_size", "objective"}));
 }
 
 struct MetricsSection {
@@ -276,8 +279,8 @@ void visit_fields(SamplingSection& c, V&& v) {
   v("freq", c.freq, "steps between grids; the last step is always drawn", rule::at_least(1));
   v("num_samples", c.num_samples, "pictures per guidance scale", rule::at_least(1));
   v("steps", c.steps, "sampler steps", rule::at_least(1));
-  v("guidance", c.guidance, "guidance scales, drawn side by side; 1 = off");
-  v("classes", c.classes, "classes to draw, repeated as needed; empty = 0, 1, 2, ...");
+  v("guidance", c.guidance, "guidance scales, drawn side by side; 1 = off", rule::at_least(0));
+  v("classes", c.classes, "classes to draw, repeated as needed; empty = 0, 1, 2, ...", rule::at_least(0));
   v("seed", c.seed, "seed of the initial noise", rule::at_least(0));
   v("show_real", c.show_real, "real pictures of the same classes beside the samples");
   v("use_ema", c.use_ema, "sample from the averaged weights where there are any");

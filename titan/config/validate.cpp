@@ -1,0 +1,93 @@
+#include "titan/config/validate.h"
+
+#include <cmath>
+
+namespace titan {
+namespace config {
+namespace {
+
+class Rules {
+ public:
+  template <class... Parts>
+  void require(bool holds, const char* key, const Parts&... parts) {
+    if (!holds) problems_.push_back({"", key, str_cat(parts...)});
+  }
+  std::vector<Problem> take() { return std::move(problems_); }
+
+ private:
+  std::vector<Problem> problems_;
+};
+
+void check_degrees(const ParallelismSection& c, Rules& rules) {
+  const char* reserved = " is reserved, not built yet; must be 1";
+  rules.require(c.tensor_parallel_degree == 1, "parallelism.tensor_parallel_degree",
+                c.tensor_parallel_degree, reserved);
+  rules.require(c.context_parallel_degree == 1, "parallelism.context_parallel_degree",
+                c.context_parallel_degree, reserved);
+  rules.require(c.pipeline_parallel_degree == 1, "parallelism.pipeline_parallel_degree",
+                c.pipeline_parallel_degree, reserved);
+  rules.require(c.data_parallel_replicate_degree != 0, "parallelism.data_parallel_replicate_degree",
+                "must be at least 1, or -1 for the rest (given 0)");
+  rules.require(c.data_parallel_shard_degree != 0, "parallelism.data_parallel_shard_degree",
+                "must be at least 1, or -1 for the rest (given 0)");
+  rules.require(c.data_parallel_replicate_degree != -1 || c.data_parallel_shard_degree != -1,
+                "parallelism.data_parallel_replicate_degree",
+                "only one of replicate and shard degree can be -1 (the rest)");
+}
+
+void check_data(const JobConfig& c, Rules& rules) {
+  const std::size_t sides = c.dataset.image_size.size();
+  rules.require(sides == 0 || sides == 2, "dataset.image_size",
+                "must be empty or [height, width] (given ", sides, " numbers)");
+  rules.require(!c.training.dataset.empty(), "training.dataset", "must not be empty");
+  rules.require(!c.model.name.empty(), "model.name", "must not be empty");
+  rules.require(!c.model.flavor.empty(), "model.flavor", "must not be empty");
+}
+
+void check_sampling(const JobConfig& c, Rules& rules) {
+  rules.require(!c.sampling.guidance.empty(), "sampling.guidance", "needs at least one scale");
+  const int64_t classes = c.dataset.num_classes;
+  for (const int64_t id : c.sampling.classes) {
+    rules.require(classes == 0 || id < classes, "sampling.classes", "class ", id,
+                  " is outside 0 to ", classes - 1, " (dataset.num_classes = ", classes, ")");
+  }
+}
+
+}  // namespace
+
+std::vector<Problem> find_problems(const JobConfig& config) {
+  Rules rules;
+  check_degrees(config.parallelism, rules);
+  check_data(config, rules);
+  check_sampling(config, rules);
+  rules.require(!config.checkpoint.folder.empty(), "checkpoint.folder", "must not be empty");
+  rules.require(!config.metrics.save_tb_folder.empty(), "metrics.save_tb_folder",
+                "must not be empty");
+  return rules.take();
+}
+
+std::vector<Problem> find_doubts(const JobConfig& config) {
+  Rules rules;
+  const int64_t warmup = config.lr_scheduler.warmup_steps;
+  const int64_t steps = config.training.steps;
+  rules.require(warmup < steps, "lr_scheduler.warmup_steps", "the warm-up (", warmup,
+                " steps) does not end before training does (training.steps = ", steps, ")");
+  const double decay_steps =
+      std::round(config.lr_scheduler.decay_ratio.value_or(0.0) * static_cast<double>(steps));
+  rules.require(config.lr_scheduler.name != "wsd" || warmup >= steps ||
+                    static_cast<double>(warmup) + decay_steps <= static_cast<double>(steps),
+                "lr_scheduler.decay_ratio", "the warm-up (", warmup, ") and the decay (",
+                decay_steps, ") take more steps than the training has (", steps, ")");
+  rules.require(config.checkpoint.enable_checkpoint || config.checkpoint.load_step == -1,
+                "checkpoint.load_step",
+                "has no effect while checkpoint.enable_checkpoint is false");
+  return rules.take();
+}
+
+}  // namespace config
+
+Status validate(const JobConfig& config) {
+  return config::to_status(config::find_problems(config));
+}
+
+}  // namespace titan
