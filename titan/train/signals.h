@@ -1,0 +1,17 @@
+// signals.h: a polite request to stop. The trainer asks at step boundaries; the ranks agree there
+// on the answer. No torch.
+#pragma once
+
+namespace titan {
+
+/// From now on the first SIGINT, SIGTERM or SIGUSR1 is only noted (a cluster's warning before it
+/// takes the machine back); a second one ends the process at once with exit code 128 + its number.
+void install_signal_handlers();
+
+/// Number of the signal that came first, 0 if none did.
+int requested_signal();
+
+/// Forgets what came and restores the default actions (tests).
+void reset_signal_handlers();
+
+}  // namespace titan
