@@ -10,6 +10,7 @@ namespace {
 struct LoggerState {
   std::mutex mutex;
   LogOptions options;
+  std::function<void()> prelude;
   bool initialised = false;
 };
 
@@ -47,6 +48,12 @@ void configure_logging(const LogOptions& options) {
   ensure_initialised(logger);
 }
 
+void set_log_prelude(std::function<void()> prelude) {
+  LoggerState& logger = state();
+  const std::lock_guard<std::mutex> lock(logger.mutex);
+  logger.prelude = std::move(prelude);
+}
+
 bool verbose_enabled(int level) {
   LoggerState& logger = state();
   const std::lock_guard<std::mutex> lock(logger.mutex);
@@ -63,8 +70,9 @@ LogLine::~LogLine() {
       const std::lock_guard<std::mutex> lock(logger.mutex);
       ensure_initialised(logger);
       options = logger.options;
+      if (severity_ == LogSeverity::INFO && !options.show_info) return;
+      if (logger.prelude) logger.prelude();
     }
-    if (severity_ == LogSeverity::INFO && !options.show_info) return;
     google::LogMessage message(file_, line_, to_glog(severity_));
     if (options.world_size > 1) message.stream() << "[rank " << options.rank << "] ";
     message.stream() << stream_.str();

@@ -1,8 +1,9 @@
-// log.h: TITAN_LOG(INFO) << ...; the only logging of product code. Includes nothing but <sstream>:
+// log.h: TITAN_LOG(INFO) << ...; the only logging of product code. Includes standard headers alone:
 // glog, absl/log and c10 all define LOG and CHECK, so glog lives in log.cpp alone.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <sstream>
 #include <string>
 
@@ -19,6 +20,10 @@ struct LogOptions {
 
 /// Configures the logger; may be called again (for example once the rank is known).
 void configure_logging(const LogOptions& options);
+
+/// Called before each line is written, for example to clear a progress bar off the terminal; empty = nothing.
+/// It must not log itself.
+void set_log_prelude(std::function<void()> prelude);
 
 /// True where TITAN_VLOG(level) would be printed.
 bool verbose_enabled(int level);

@@ -1,0 +1,21 @@
+#include "titan/metrics/device_peak.h"
+
+#include "tests/support/catch.h"
+
+namespace titan::metrics {
+
+TEST_CASE("Known devices have a peak, the narrower name first", "[metrics]") {
+  REQUIRE(*peak_bf16_flops("NVIDIA H100 80GB HBM3") == 989e12);
+  REQUIRE(*peak_bf16_flops("NVIDIA H100 PCIe") == 756e12);
+  REQUIRE(*peak_bf16_flops("NVIDIA H100 NVL") == 835e12);
+  REQUIRE(*peak_bf16_flops("NVIDIA H200") == 989e12);
+  REQUIRE(*peak_bf16_flops("NVIDIA GH200 480GB") == 989e12);
+  REQUIRE(*peak_bf16_flops("NVIDIA A100-SXM4-40GB") == 312e12);
+}
+
+TEST_CASE("An unknown device has none", "[metrics]") {
+  REQUIRE_FALSE(peak_bf16_flops("NVIDIA GeForce GTX 1650").has_value());
+  REQUIRE_FALSE(peak_bf16_flops("").has_value());
+}
+
+}  // namespace titan::metrics
