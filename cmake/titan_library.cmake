@@ -27,9 +27,14 @@ set_property(GLOBAL APPEND PROPERTY JOB_POOLS titan_torch_pool=${_jobs})
 add_library(titan_flags INTERFACE)
 target_compile_definitions(titan_flags INTERFACE NDEBUG)
 # -Wrestrict: false alarms of g++ 12 on std::string's operator+.
-target_compile_options(titan_flags INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wno-restrict
-  $<$<COMPILE_LANGUAGE:CXX>:-fopenmp>
+set(_warnings -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wno-restrict
   $<$<BOOL:${TITAN_WERROR}>:-Werror>)
+target_compile_options(titan_flags INTERFACE
+  "$<$<COMPILE_LANGUAGE:C,CXX>:${_warnings}>"
+  $<$<COMPILE_LANGUAGE:CXX>:-fopenmp>
+  "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra,-fopenmp;--expt-relaxed-constexpr>")
+# Record only the libraries that are used: they are searched at every start and travel in a bundle.
+target_link_options(titan_flags INTERFACE "LINKER:--as-needed")
 if(TITAN_SANITIZE)
   target_compile_options(titan_flags INTERFACE -fsanitize=${TITAN_SANITIZE} -fno-omit-frame-pointer)
   target_link_options(titan_flags INTERFACE -fsanitize=${TITAN_SANITIZE})

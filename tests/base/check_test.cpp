@@ -1,6 +1,7 @@
+#include "tests/support/catch.h"
+
 #include "titan/base/check.h"
 
-#include "tests/support/catch.h"
 #include "titan/base/hash.h"
 #include "titan/base/status.h"
 

@@ -1,8 +1,8 @@
+#include "tests/support/catch.h"
+
 #include "titan/base/philox.h"
 
 #include <set>
-
-#include "tests/support/catch.h"
 
 using titan::RandomPurpose;
 
@@ -27,14 +27,16 @@ TEST_CASE("uniforms stay inside the open interval", "[base]") {
 }
 
 TEST_CASE("draws differ by purpose, sample, epoch and index, and repeat for equal keys", "[base]") {
-  const auto draw = [](RandomPurpose purpose, std::uint64_t sample, std::uint32_t epoch, std::uint32_t index) {
+  const auto draw = [](RandomPurpose purpose, std::uint64_t sample, std::uint32_t epoch,
+                       std::uint32_t index) {
     return titan::random_bits(7, purpose, sample, epoch, index);
   };
   std::set<std::uint32_t> seen;
   for (const RandomPurpose purpose : {RandomPurpose::kNoise, RandomPurpose::kCrop})
     for (std::uint64_t sample = 0; sample < 4; ++sample)
       for (std::uint32_t epoch = 0; epoch < 3; ++epoch)
-        for (std::uint32_t index = 0; index < 6; ++index) seen.insert(draw(purpose, sample, epoch, index));
+        for (std::uint32_t index = 0; index < 6; ++index)
+          seen.insert(draw(purpose, sample, epoch, index));
   REQUIRE(seen.size() == 2 * 4 * 3 * 6);
   REQUIRE(draw(RandomPurpose::kCrop, 3, 1, 5) == draw(RandomPurpose::kCrop, 3, 1, 5));
   REQUIRE(titan::random_bits(7, RandomPurpose::kCrop, 1ULL << 40, 0) !=

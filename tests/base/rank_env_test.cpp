@@ -1,9 +1,9 @@
+#include "tests/support/catch.h"
+
 #include "titan/base/rank_env.h"
 
 #include <cstdlib>
 #include <map>
-
-#include "tests/support/catch.h"
 
 namespace {
 /// Sets exactly these rank variables for the life of the object.
@@ -19,8 +19,9 @@ class ScopedEnvironment {
 
  private:
   static constexpr const char* kNames[] = {
-      "RANK",         "LOCAL_RANK",   "WORLD_SIZE",    "LOCAL_WORLD_SIZE",      "MASTER_ADDR",  "MASTER_PORT",
-      "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS", "SLURM_NTASKS_PER_NODE", "SLURM_STEP_ID", "LOG_RANK"};
+      "RANK",          "LOCAL_RANK",   "WORLD_SIZE",    "LOCAL_WORLD_SIZE", "MASTER_ADDR",
+      "MASTER_PORT",   "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS",     "SLURM_NTASKS_PER_NODE",
+      "SLURM_STEP_ID", "LOG_RANK"};
 };
 }  // namespace
 
@@ -33,8 +34,12 @@ TEST_CASE("without rank variables the process is alone", "[base]") {
 }
 
 TEST_CASE("torchrun's variables are read", "[base]") {
-  const ScopedEnvironment env({{"RANK", "3"}, {"WORLD_SIZE", "4"}, {"LOCAL_RANK", "1"}, {"LOCAL_WORLD_SIZE", "2"},
-                               {"MASTER_ADDR", "n1"}, {"MASTER_PORT", "29500"}});
+  const ScopedEnvironment env({{"RANK", "3"},
+                               {"WORLD_SIZE", "4"},
+                               {"LOCAL_RANK", "1"},
+                               {"LOCAL_WORLD_SIZE", "2"},
+                               {"MASTER_ADDR", "n1"},
+                               {"MASTER_PORT", "29500"}});
   const auto rank = titan::rank_env_from_environment();
   REQUIRE(rank.ok());
   REQUIRE(rank->rank == 3);
@@ -46,8 +51,11 @@ TEST_CASE("torchrun's variables are read", "[base]") {
 }
 
 TEST_CASE("srun's variables count only inside a step", "[base]") {
-  const std::map<std::string, std::string> batch = {{"SLURM_PROCID", "1"}, {"SLURM_NTASKS", "2"}, {"SLURM_LOCALID", "0"},
-                                                    {"MASTER_ADDR", "n1"}, {"MASTER_PORT", "29500"}};
+  const std::map<std::string, std::string> batch = {{"SLURM_PROCID", "1"},
+                                                    {"SLURM_NTASKS", "2"},
+                                                    {"SLURM_LOCALID", "0"},
+                                                    {"MASTER_ADDR", "n1"},
+                                                    {"MASTER_PORT", "29500"}};
   {
     const ScopedEnvironment env(batch);
     REQUIRE(titan::rank_env_from_environment()->world_size == 1);
@@ -73,7 +81,11 @@ TEST_CASE("missing, malformed and contradicting rank variables are named", "[bas
   REQUIRE(message({{"RANK", "0"}}).find("WORLD_SIZE is not") != std::string::npos);
   REQUIRE(message({{"RANK", "x"}, {"WORLD_SIZE", "2"}}).find("RANK=\"x\"") != std::string::npos);
   REQUIRE(message({{"RANK", "0"}, {"WORLD_SIZE", "2"}}).find("MASTER_ADDR") != std::string::npos);
-  REQUIRE(message({{"RANK", "2"}, {"WORLD_SIZE", "2"}, {"LOCAL_RANK", "0"}, {"MASTER_ADDR", "h"}, {"MASTER_PORT", "1"}})
+  REQUIRE(message({{"RANK", "2"},
+                   {"WORLD_SIZE", "2"},
+                   {"LOCAL_RANK", "0"},
+                   {"MASTER_ADDR", "h"},
+                   {"MASTER_PORT", "1"}})
               .find("rank=2, world_size=2") != std::string::npos);
 }
 

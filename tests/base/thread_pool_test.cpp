@@ -1,9 +1,9 @@
+#include "tests/support/catch.h"
+
 #include "titan/base/thread_pool.h"
 
 #include <atomic>
 #include <future>
-
-#include "tests/support/catch.h"
 
 TEST_CASE("every submitted task runs, and set-up runs once per worker", "[base]") {
   std::atomic<int> starts{0}, runs{0};

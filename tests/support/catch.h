@@ -1,15 +1,15 @@
-// The only place that includes Catch2. c10 and Catch2 both define CHECK: torch comes first, its CHECK goes.
-// Test binaries that need no torch (PLAIN in CMake) compile without it.
+// The only place that includes Catch2. c10 and Catch2 both define CHECK: torch comes first, its
+// CHECK goes. Test binaries that need no torch (PLAIN in CMake) compile without it.
 #pragma once
 
 #ifdef TITAN_TEST_WITH_TORCH
 #include <torch/torch.h>
 #undef CHECK
 #endif
-#include <catch2/catch.hpp>
-
 #include <cstdio>
 #include <string>
+
+#include <catch2/catch.hpp>
 
 namespace titan::testing {
 /// Counts skips; a binary in which every test skipped exits with 77, which ctest shows as skipped.

@@ -1,7 +1,8 @@
-// base: what everything else stands on (logging, checks, status, hashing, counter-based random bits).
-// No torch, no CUDA, nothing else of titan may be included here.
+// base: what everything else stands on (logging, checks, status, hashing, counter-based random
+// bits). No torch, no CUDA, nothing else of titan may be included here.
 //
-// check.h: exceptions for broken rules inside the program (design: Status at the edges, exceptions inside).
+// check.h: exceptions for broken rules inside the program (design: Status at the edges, exceptions
+// inside).
 #pragma once
 
 #include <sstream>
@@ -36,11 +37,11 @@ template <class... Parts>
 }  // namespace titan
 
 /// Throws titan::Error with the concatenated message parts when `condition` is false.
-#define TITAN_CHECK(condition, ...)                                                    \
-  do {                                                                                 \
-    if (!(condition)) [[unlikely]] {                                                   \
+#define TITAN_CHECK(condition, ...)                                                           \
+  do {                                                                                        \
+    if (!(condition)) [[unlikely]] {                                                          \
       ::titan::detail::fail_check(__FILE__, __LINE__, #condition __VA_OPT__(, ) __VA_ARGS__); \
-    }                                                                                  \
+    }                                                                                         \
   } while (false)
 
 /// As TITAN_CHECK, for our own bugs in hot paths; compiled in where TITAN_ENABLE_DCHECK is defined

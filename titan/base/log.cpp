@@ -1,8 +1,8 @@
 #include "titan/base/log.h"
 
-#include <glog/logging.h>
-
 #include <mutex>
+
+#include <glog/logging.h>
 
 namespace titan {
 namespace {
@@ -15,7 +15,8 @@ struct LoggerState {
 };
 
 LoggerState& state() {
-  static LoggerState* state = new LoggerState;  // never destroyed: threads may log while the process ends
+  static LoggerState* state =
+      new LoggerState;  // never destroyed: threads may log while the process ends
   return *state;
 }
 
@@ -76,7 +77,8 @@ LogLine::~LogLine() {
     google::LogMessage message(file_, line_, to_glog(severity_));
     if (options.world_size > 1) message.stream() << "[rank " << options.rank << "] ";
     message.stream() << stream_.str();
-  } catch (...) {  // NOLINT(bugprone-empty-catch): a destructor must not throw, and logging is best effort
+  } catch (...) {  // NOLINT(bugprone-empty-catch): a destructor must not throw, and logging is best
+                   // effort
   }
 }
 

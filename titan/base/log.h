@@ -13,9 +13,10 @@ enum class LogSeverity : std::uint8_t { INFO, WARNING, ERROR };
 
 struct LogOptions {
   int rank = 0;
-  int world_size = 1;        ///< with more than one rank, lines carry a `[rank r]` prefix
-  bool show_info = true;     ///< INFO lines are shown on the ranks that LOG_RANK names; warnings everywhere
-  int verbosity = 0;         ///< TITAN_VLOG(n) is shown for n <= verbosity
+  int world_size = 1;  ///< with more than one rank, lines carry a `[rank r]` prefix
+  bool show_info =
+      true;  ///< INFO lines are shown on the ranks that LOG_RANK names; warnings everywhere
+  int verbosity = 0;  ///< TITAN_VLOG(n) is shown for n <= verbosity
 };
 
 /// Configures the logger; may be called again (for example once the rank is known).
@@ -55,7 +56,5 @@ struct LogVoidify {
 /// Severity is INFO, WARNING or ERROR.
 #define TITAN_LOG(severity) \
   ::titan::detail::LogLine(::titan::LogSeverity::severity, __FILE__, __LINE__).stream()
-#define TITAN_VLOG(level)               \
-  !::titan::verbose_enabled(level)      \
-      ? (void)0                         \
-      : ::titan::detail::LogVoidify() & TITAN_LOG(INFO)
+#define TITAN_VLOG(level) \
+  !::titan::verbose_enabled(level) ? (void)0 : ::titan::detail::LogVoidify() & TITAN_LOG(INFO)

@@ -1,7 +1,7 @@
-// philox.h: counter-based random bits. A draw is a pure function of (seed, purpose, element, sample, epoch),
-// so a global batch gets the same numbers on any layout and a resumed run needs no generator state.
-// Philox4x32-10: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", section 3.3.
-// Host and device code share this header (TITAN_HOST_DEVICE).
+// philox.h: counter-based random bits. A draw is a pure function of (seed, purpose, element,
+// sample, epoch), so a global batch gets the same numbers on any layout and a resumed run needs no
+// generator state. Philox4x32-10: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2,
+// 3", section 3.3. Host and device code share this header (TITAN_HOST_DEVICE).
 #pragma once
 
 #include <array>
@@ -73,13 +73,15 @@ TITAN_HOST_DEVICE inline PhiloxBlock philox4x32(std::uint64_t key, std::uint32_t
   return {{c0, c1, c2, c3}};
 }
 
-/// Uniform in the open interval (0, 1) on a grid of 2^23 midpoints: exact in float32 and never 0 or 1.
+/// Uniform in the open interval (0, 1) on a grid of 2^23 midpoints: exact in float32 and never 0
+/// or 1.
 TITAN_HOST_DEVICE inline float uniform_from_bits(std::uint32_t bits) {
   return (static_cast<float>(bits >> 9) + 0.5F) * 0x1.0p-23F;
 }
 
 /// Standard normal pair by Box-Muller: radius from the first word, angle from the second.
-TITAN_HOST_DEVICE inline void normal_pair(std::uint32_t a, std::uint32_t b, float* first, float* second) {
+TITAN_HOST_DEVICE inline void normal_pair(std::uint32_t a, std::uint32_t b, float* first,
+                                          float* second) {
   const float radius = sqrtf(-2.0F * logf(uniform_from_bits(a)));
   const float angle = 6.2831853071795865F * uniform_from_bits(b);
   *first = radius * cosf(angle);
@@ -95,9 +97,11 @@ inline float random_uniform(std::uint64_t seed, RandomPurpose purpose, std::uint
                             std::uint32_t epoch, std::uint32_t index = 0) {
   return uniform_from_bits(random_bits(seed, purpose, sample, epoch, index));
 }
-/// Uniform integer in [0, bound) by Lemire's multiply-shift; the bias, bound / 2^32, is below any use here.
+/// Uniform integer in [0, bound) by Lemire's multiply-shift; the bias, bound / 2^32, is below any
+/// use here.
 inline std::uint32_t random_below(std::uint32_t bound, std::uint64_t seed, RandomPurpose purpose,
-                                  std::uint64_t sample, std::uint32_t epoch, std::uint32_t index = 0) {
+                                  std::uint64_t sample, std::uint32_t epoch,
+                                  std::uint32_t index = 0) {
   const std::uint64_t bits = random_bits(seed, purpose, sample, epoch, index);
   return static_cast<std::uint32_t>((bits * bound) >> 32);
 }

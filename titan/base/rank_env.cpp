@@ -43,8 +43,9 @@ Status read_master(RankEnv& env, const char* because) {
     return ok_status();
   }
   const auto addr = get_env("MASTER_ADDR");
-  if (!addr) return invalid_argument("[rank] ", because, " gives ", env.world_size,
-                                     " ranks but MASTER_ADDR (host of rank 0) is not set");
+  if (!addr)
+    return invalid_argument("[rank] ", because, " gives ", env.world_size,
+                            " ranks but MASTER_ADDR (host of rank 0) is not set");
   env.master_addr = *addr;
   TITAN_ASSIGN_OR_RETURN(env.master_port, required_int("MASTER_PORT", because));
   return ok_status();
@@ -56,8 +57,9 @@ Status validate(const RankEnv& env) {
                             ", world_size=", env.world_size, ", from ", env.source, ")");
   }
   if (env.local_world_size < 1 || env.local_rank >= env.local_world_size) {
-    return invalid_argument("[rank] local rank must be below local world size (local_rank=", env.local_rank,
-                            ", local_world_size=", env.local_world_size, ", from ", env.source, ")");
+    return invalid_argument(
+        "[rank] local rank must be below local world size (local_rank=", env.local_rank,
+        ", local_world_size=", env.local_world_size, ", from ", env.source, ")");
   }
   return ok_status();
 }

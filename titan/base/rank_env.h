@@ -14,14 +14,16 @@ struct RankEnv {
   int local_world_size = 1;
   std::string master_addr = "127.0.0.1";
   int master_port = 0;
-  std::string source = "single process";  ///< which variables were used: "torchrun", "slurm", "single process"
+  std::string source =
+      "single process";  ///< which variables were used: "torchrun", "slurm", "single process"
 
   bool is_main() const { return rank == 0; }
 };
 
-/// Reads torchrun's variables (RANK, LOCAL_RANK, WORLD_SIZE, LOCAL_WORLD_SIZE, MASTER_ADDR, MASTER_PORT), else
-/// srun's (SLURM_PROCID, SLURM_LOCALID, SLURM_NTASKS, SLURM_NTASKS_PER_NODE; MASTER_ADDR and MASTER_PORT
-/// must then be set), else a single process. An incomplete or malformed set is an error that names the variable.
+/// Reads torchrun's variables (RANK, LOCAL_RANK, WORLD_SIZE, LOCAL_WORLD_SIZE, MASTER_ADDR,
+/// MASTER_PORT), else srun's (SLURM_PROCID, SLURM_LOCALID, SLURM_NTASKS, SLURM_NTASKS_PER_NODE;
+/// MASTER_ADDR and MASTER_PORT must then be set), else a single process. An incomplete or malformed
+/// set is an error that names the variable.
 StatusOr<RankEnv> rank_env_from_environment();
 
 /// True where this rank's INFO lines are wanted: LOG_RANK is a comma list of ranks, default "0".

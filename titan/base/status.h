@@ -2,11 +2,11 @@
 // Debian 12's absl::string_view is a class of its own: messages cross that border as std::string.
 #pragma once
 
-#include <absl/status/status.h>
-#include <absl/status/statusor.h>
-
 #include <string>
 #include <utility>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
 
 #include "titan/base/check.h"
 
@@ -56,15 +56,15 @@ int exit_code_for(const Status& status);
 #define TITAN_STATUS_CONCAT_INNER(a, b) a##b
 #define TITAN_STATUS_CONCAT(a, b) TITAN_STATUS_CONCAT_INNER(a, b)
 
-#define TITAN_RETURN_IF_ERROR(expression)                              \
-  do {                                                                 \
-    if (::absl::Status titan_status = (expression); !titan_status.ok()) \
-      return titan_status;                                             \
+#define TITAN_RETURN_IF_ERROR(expression)                                                    \
+  do {                                                                                       \
+    if (::absl::Status titan_status = (expression); !titan_status.ok()) return titan_status; \
   } while (false)
 
 /// TITAN_ASSIGN_OR_RETURN(auto value, function_returning_status_or());
-#define TITAN_ASSIGN_OR_RETURN(declaration, expression) \
-  TITAN_ASSIGN_OR_RETURN_INNER(TITAN_STATUS_CONCAT(titan_status_or_, __LINE__), declaration, expression)
+#define TITAN_ASSIGN_OR_RETURN(declaration, expression)                                      \
+  TITAN_ASSIGN_OR_RETURN_INNER(TITAN_STATUS_CONCAT(titan_status_or_, __LINE__), declaration, \
+                               expression)
 #define TITAN_ASSIGN_OR_RETURN_INNER(temporary, declaration, expression) \
   auto temporary = (expression);                                         \
   if (!temporary.ok()) return temporary.status();                        \

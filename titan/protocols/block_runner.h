@@ -1,27 +1,28 @@
-// block_runner.h: runs a model forward, and forward + backward unit by unit. Backward is driven by plain code
-// (torch::autograd::grad per unit), so what happens around a unit (gather, reduce, recompute, trace) is plain code too.
+// block_runner.h: runs a model forward, and forward + backward unit by unit. Backward is driven by
+// plain code (torch::autograd::grad per unit), so what happens around a unit (gather, reduce,
+// recompute, trace) is plain code too.
 #pragma once
-
-#include <ATen/core/Tensor.h>
 
 #include <functional>
 #include <memory>
 #include <vector>
 
+#include <ATen/core/Tensor.h>
+
 #include "titan/protocols/model.h"
 
 namespace titan {
 
-/// What is done around each unit; decorations of the runner. Unit numbers as in ModelUnit. All calls come on the
-/// training thread, in program order.
+/// What is done around each unit; decorations of the runner. Unit numbers as in ModelUnit. All
+/// calls come on the training thread, in program order.
 class RunnerHooks {
  public:
   virtual ~RunnerHooks() = default;
   virtual void before_forward(std::size_t unit) { (void)unit; }
   virtual void after_forward(std::size_t unit) { (void)unit; }
   virtual void before_backward(std::size_t unit) { (void)unit; }
-  /// Gradients of all parameters of `unit`, in its order; undefined where a parameter was not used. Called exactly once per
-  /// unit and backward, from the last unit to the first.
+  /// Gradients of all parameters of `unit`, in its order; undefined where a parameter was not used.
+  /// Called exactly once per unit and backward, from the last unit to the first.
   virtual void gradients_ready(std::size_t unit, const std::vector<at::Tensor>& gradients) = 0;
 };
 
@@ -33,11 +34,13 @@ class BlockRunner {
   virtual ~BlockRunner() = default;
 
   /// Prediction without gradients. The model's mode (train or eval) is the caller's.
-  virtual at::Tensor forward(const at::Tensor& x_t, const at::Tensor& t, const Conditioning& condition) = 0;
+  virtual at::Tensor forward(const at::Tensor& x_t, const at::Tensor& t,
+                             const Conditioning& condition) = 0;
 
-  /// Forward, loss, backward; gradients go to the hooks. Returns the loss, detached, on the device (no host sync).
-  virtual at::Tensor forward_backward(const at::Tensor& x_t, const at::Tensor& t, const Conditioning& condition,
-                                      const LossFunction& loss) = 0;
+  /// Forward, loss, backward; gradients go to the hooks. Returns the loss, detached, on the device
+  /// (no host sync).
+  virtual at::Tensor forward_backward(const at::Tensor& x_t, const at::Tensor& t,
+                                      const Conditioning& condition, const LossFunction& loss) = 0;
 };
 
 /// The runner for one device: nothing gathered, nothing recomputed. `hooks` outlives the runner.

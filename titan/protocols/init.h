@@ -1,11 +1,11 @@
-// init.h: parameter initialisation as a function of (seed, parameter name), so every layout starts from the same bits and a
-// rank can fill a slice of a tensor it never materialises.
+// init.h: parameter initialisation as a function of (seed, parameter name), so every layout starts
+// from the same bits and a rank can fill a slice of a tensor it never materialises.
 #pragma once
-
-#include <ATen/core/Tensor.h>
 
 #include <cstdint>
 #include <string>
+
+#include <ATen/core/Tensor.h>
 
 namespace titan::init {
 
@@ -15,10 +15,13 @@ struct ParameterKey {
   std::string name;
 };
 
-/// Fills `parameter` in place (no gradient is recorded); element i of the row-major global tensor draws with counter i.
+/// Fills `parameter` in place (no gradient is recorded); element i of the row-major global tensor
+/// draws with counter i.
 void normal_(const at::Tensor& parameter, const ParameterKey& key, double stddev);
-/// Normal with values outside +-`limit` (absolute) drawn again from the inverse CDF of the truncated density.
-void truncated_normal_(const at::Tensor& parameter, const ParameterKey& key, double stddev, double limit = 2.0);
+/// Normal with values outside +-`limit` (absolute) drawn again from the inverse CDF of the
+/// truncated density.
+void truncated_normal_(const at::Tensor& parameter, const ParameterKey& key, double stddev,
+                       double limit = 2.0);
 void uniform_(const at::Tensor& parameter, const ParameterKey& key, double low, double high);
 /// Glorot & Bengio 2010 on the matrix [out, in] obtained by flattening all but the first dimension.
 void xavier_uniform_(const at::Tensor& parameter, const ParameterKey& key);

@@ -27,7 +27,8 @@ std::string join(const std::vector<std::string>& items) {
 
 Status register_model(ModelSpec spec) {
   if (spec.name.empty()) return invalid_argument("[model] a model needs a name");
-  if (!spec.build) return invalid_argument("[model] model \"", spec.name, "\" has no build function");
+  if (!spec.build)
+    return invalid_argument("[model] model \"", spec.name, "\" has no build function");
   ModelTable& models = table();
   const std::lock_guard<std::mutex> lock(models.mutex);
   const std::string name = spec.name;
@@ -44,7 +45,8 @@ StatusOr<const ModelSpec*> find_model(const std::string& name) {
     const auto found = models.specs.find(name);
     if (found != models.specs.end()) return found->second.get();
   }
-  return not_found("[model] model.name=\"", name, "\" is not registered; known models: ", join(model_names()));
+  return not_found("[model] model.name=\"", name,
+                   "\" is not registered; known models: ", join(model_names()));
 }
 
 std::vector<std::string> model_names() {

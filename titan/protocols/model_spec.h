@@ -1,4 +1,5 @@
-// model_spec.h: the table of models. Registration is a call in main (or register_builtin_models), never a static initialiser.
+// model_spec.h: the table of models. Registration is a call in main (or register_builtin_models),
+// never a static initialiser.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +28,8 @@ struct DataShape {
   int64_t num_classes = 0;
 };
 
-/// Floating-point operations of one sample (performance.md section 0): one multiply-add is 2; no recompute, no optimizer.
+/// Floating-point operations of one sample (performance.md section 0): one multiply-add is 2; no
+/// recompute, no optimizer.
 struct ModelFlops {
   int64_t forward = 0;
   int64_t train = 0;  ///< 3 x forward
@@ -37,23 +39,27 @@ struct ModelSpec {
   std::string name;
   std::vector<std::string> flavors;
 
-  /// Builds the model for config.model.flavor and [model.args]; parameters are allocated, not initialised.
+  /// Builds the model for config.model.flavor and [model.args]; parameters are allocated, not
+  /// initialised.
   std::function<StatusOr<std::shared_ptr<Model>>(const JobConfig&, const DataShape&)> build;
   /// FLOPs of one sample.
   std::function<StatusOr<ModelFlops>(const JobConfig&, const DataShape&)> flops;
   /// Objective; default: models/objectives by config.objective.name.
-  std::function<StatusOr<std::unique_ptr<Objective>>(const JobConfig&, const DataShape&, std::uint64_t seed)> objective;
+  std::function<StatusOr<std::unique_ptr<Objective>>(const JobConfig&, const DataShape&,
+                                                     std::uint64_t seed)>
+      objective;
   /// Sampler that inverts the objective.
   std::function<StatusOr<std::unique_ptr<Sampler>>(const JobConfig&)> sampler;
   /// Data set; default: open_dataset(config).
   std::function<StatusOr<std::unique_ptr<Dataset>>(const JobConfig&)> dataset;
-  /// Condition for sampling `classes` (n ids) and its null twin; default: {"label": ids} and {"label": num_classes}.
+  /// Condition for sampling `classes` (n ids) and its null twin; default: {"label": ids} and
+  /// {"label": num_classes}.
   std::function<Conditioning(const std::vector<int64_t>& classes, const DataShape&)> condition;
   /// Published state-dict name of one of our parameter names and back; default: the same.
   std::function<std::string(const std::string&)> published_name;
   /// Makes the runner for a mesh; default: plain data parallel (parallel/parallelize.h).
-  std::function<StatusOr<std::unique_ptr<BlockRunner>>(std::shared_ptr<Model>, const parallel::DeviceMesh&,
-                                                       const JobConfig&, RunnerHooks*)>
+  std::function<StatusOr<std::unique_ptr<BlockRunner>>(
+      std::shared_ptr<Model>, const parallel::DeviceMesh&, const JobConfig&, RunnerHooks*)>
       parallelize;
 };
 

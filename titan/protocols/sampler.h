@@ -1,33 +1,35 @@
 // sampler.h: from noise to pictures.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <cstdint>
 #include <functional>
 #include <vector>
+
+#include <ATen/core/Tensor.h>
 
 #include "titan/protocols/model.h"
 
 namespace titan {
 
 /// The model's prediction for x_t [B, C, H, W] at times t [B].
-using DenoiseFunction =
-    std::function<at::Tensor(const at::Tensor& x_t, const at::Tensor& t, const Conditioning& condition)>;
+using DenoiseFunction = std::function<at::Tensor(const at::Tensor& x_t, const at::Tensor& t,
+                                                 const Conditioning& condition)>;
 
 struct SamplerOptions {
   int64_t steps = 32;
-  double guidance = 1.0;  ///< prediction = null + guidance * (conditional - null); 1 = conditional alone
+  double guidance =
+      1.0;  ///< prediction = null + guidance * (conditional - null); 1 = conditional alone
 };
 
 class Sampler {
  public:
   virtual ~Sampler() = default;
-  /// From noise [B, C, H, W] float32 to samples of the same shape. `null_condition` is used where guidance != 1.
-  /// `on_step`, if given, sees the state after each step.
-  virtual at::Tensor sample(const DenoiseFunction& denoise, const at::Tensor& noise, const Conditioning& condition,
-                            const Conditioning& null_condition, const SamplerOptions& options,
-                            const std::function<void(int64_t step, const at::Tensor& x)>& on_step = {}) const = 0;
+  /// From noise [B, C, H, W] float32 to samples of the same shape. `null_condition` is used where
+  /// guidance != 1. `on_step`, if given, sees the state after each step.
+  virtual at::Tensor sample(
+      const DenoiseFunction& denoise, const at::Tensor& noise, const Conditioning& condition,
+      const Conditioning& null_condition, const SamplerOptions& options,
+      const std::function<void(int64_t step, const at::Tensor& x)>& on_step = {}) const = 0;
 };
 
 }  // namespace titan
