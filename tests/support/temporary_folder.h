@@ -29,6 +29,7 @@ class TemporaryFolder {
   const std::filesystem::path& path() const { return path_; }
   /// Path of `name` inside.
   std::string file(const std::string& name) const { return (path_ / name).string(); }
+  std::string operator/(const std::string& name) const { return file(name); }
   /// Writes a file (making its folder); returns its path.
   std::string write(const std::string& name, const std::string& contents) const {
     const std::filesystem::path target = path_ / name;

@@ -1,0 +1,22 @@
+// train: the story of a run, from argv to the last checkpoint.
+//
+// batch_plan.h: how a global batch is cut into ranks and micro-batches.
+#pragma once
+
+#include <cstdint>
+
+#include "titan/base/status.h"
+
+namespace titan {
+
+struct BatchPlan {
+  int64_t micro_batch = 1;   ///< samples per forward on one rank
+  int64_t global_batch = 1;  ///< samples per optimizer step over all ranks
+  int64_t accumulation = 1;  ///< micro-batches per step on one rank
+};
+
+/// global_batch_size 0 = batch_size x dp_size. An error names the nearest sizes that fit where
+/// batch_size x dp_size does not divide global_batch_size.
+StatusOr<BatchPlan> plan_batches(int64_t batch_size, int64_t global_batch_size, int64_t dp_size);
+
+}  // namespace titan

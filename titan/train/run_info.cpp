@@ -1,0 +1,71 @@
+#include "titan/train/run_info.h"
+
+#include <unistd.h>
+
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "titan/io/atomic_file.h"
+#include "titan/io/file_descriptor.h"
+#include "titan_revision.h"
+
+namespace titan {
+namespace {
+
+std::string utc_now() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  gmtime_r(&now, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
+std::string host_name() {
+  char name[256] = "unknown";
+  gethostname(name, sizeof name - 1);
+  return name;
+}
+
+}  // namespace
+
+std::string source_revision() { return TITAN_SOURCE_REVISION; }
+
+Status write_run_info(const RunFolder& folder, const RunInfo& info) {
+  const nlohmann::ordered_json json = {
+      {"titan_version", TITAN_SOURCE_VERSION},
+      {"revision", source_revision()},
+      {"libtorch", info.libtorch_version},
+      {"started", utc_now()},
+      {"host", host_name()},
+      {"pid", getpid()},
+      {"device", info.device},
+      {"world_size", info.rank.world_size},
+      {"ranks_from", info.rank.source},
+      {"description", info.description},
+      {"arguments", info.arguments},
+      {"seed", info.seed},
+      {"sample_shape", info.sample_shape},
+      {"num_classes", info.num_classes},
+      {"class_names", info.class_names},
+  };
+  return write_file_atomically(folder.info_path().string(), json.dump(2) + "\n");
+}
+
+StatusOr<RunInfo> read_run_info(const RunFolder& folder) {
+  const std::string path = folder.info_path().string();
+  TITAN_ASSIGN_OR_RETURN(const std::string text, read_file(path, /*max_bytes=*/64 << 20));
+  try {
+    const nlohmann::json json = nlohmann::json::parse(text);
+    RunInfo info;
+    json.at("seed").get_to(info.seed);
+    json.at("sample_shape").get_to(info.sample_shape);
+    json.at("num_classes").get_to(info.num_classes);
+    json.at("class_names").get_to(info.class_names);
+    return info;
+  } catch (const nlohmann::json::exception& error) {
+    return data_loss("[run] ", path, " cannot be read: ", error.what());
+  }
+}
+
+}  // namespace titan

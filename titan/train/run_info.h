@@ -1,0 +1,35 @@
+// run_info.h: run.json, what somebody needs to know about a run a year later. No torch.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "titan/base/rank_env.h"
+#include "titan/base/status.h"
+#include "titan/train/run_folder.h"
+
+namespace titan {
+
+struct RunInfo {
+  std::vector<std::string> arguments;  ///< main's, without the program
+  std::string description;
+  std::string device;                  ///< "cpu", "NVIDIA H200"
+  std::string libtorch_version;
+  RankEnv rank;
+  std::uint64_t seed = 0;
+  std::vector<int64_t> sample_shape;   ///< C, H, W of the data
+  int64_t num_classes = 0;
+  std::vector<std::string> class_names;
+};
+
+/// Revision of the source this library was built from; "unknown" outside a git checkout.
+std::string source_revision();
+
+/// Writes run.json; rank 0 only.
+Status write_run_info(const RunFolder& folder, const RunInfo& info);
+
+/// The data's part of run.json, as `titan sample` needs it where the data itself is elsewhere.
+StatusOr<RunInfo> read_run_info(const RunFolder& folder);
+
+}  // namespace titan
