@@ -3,6 +3,9 @@
 #   titan_sources(a.cpp ...)         files that include torch: compiled with the precompiled header
 #   titan_plain_sources(a.cpp ...)   files that must never see torch (base, config, io, kernels)
 
+# Made now: ccache writes an include folder that does not exist yet differently, and would then miss.
+file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/generated)
+
 find_program(TITAN_CCACHE ccache)
 if(TITAN_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   # pch_defines,time_macros: without them ccache refuses every file that uses a precompiled header.
