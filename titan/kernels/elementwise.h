@@ -1,0 +1,45 @@
+// elementwise.h: SwiGLU, rotary embedding and the gated residual, forward and backward. float32 or
+// bfloat16 storage, float32 arithmetic; all tensors contiguous.
+#pragma once
+
+#include <cstdint>
+
+#include "titan/kernels/storage.h"
+
+namespace titan::kernels::cpu {
+
+/// out = silu(a) * b over `count` elements (Shazeer 2020, arXiv:2002.05202). Reads 2, writes 1.
+void swiglu_forward(StorageType storage, int64_t count, const void* a, const void* b, void* out);
+/// Gradients of a and b from grad (of out). Reads 3, writes 2.
+void swiglu_backward(StorageType storage, int64_t count, const void* grad, const void* a,
+                     const void* b, void* grad_a, void* grad_b);
+
+struct RopeProblem {
+  int64_t batch = 0;
+  int64_t tokens = 0;
+  int64_t heads = 0;
+  int64_t head_dim = 0;  ///< even
+  bool inverse = false;  ///< turn back: the backward of the rotation
+  StorageType storage = StorageType::kFloat32;
+};
+/// Turns each pair (x[2i], x[2i+1]) of x [batch, tokens, heads, head_dim] by the angle whose cosine
+/// and sine are table[token, i, 0..1], float32 (Su et al. 2021, arXiv:2104.09864). Reads 1,
+/// writes 1.
+void rope(const RopeProblem& problem, const void* x, const float* table, void* out);
+
+struct ResidualProblem {
+  int64_t batch = 0;
+  int64_t tokens = 0;
+  int64_t dim = 0;
+  int64_t gate_stride = 0;  ///< elements from one sample's gate to the next
+  StorageType storage = StorageType::kFloat32;
+};
+/// out = x + gate * branch, gate [batch, dim] of the same type. Reads 2, writes 1.
+void gated_residual_forward(const ResidualProblem& problem, const void* x, const void* branch,
+                            const void* gate, void* out);
+/// grad_branch = gate * grad; grad_gate [batch, dim] float32 = sum over tokens of grad * branch.
+/// The gradient of x is grad.
+void gated_residual_backward(const ResidualProblem& problem, const void* grad, const void* branch,
+                             const void* gate, void* grad_branch, float* grad_gate);
+
+}  // namespace titan::kernels::cpu

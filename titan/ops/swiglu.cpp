@@ -1,0 +1,90 @@
+#include "titan/ops/swiglu.h"
+
+#include <tuple>
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd_not_implemented_fallback.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
+
+#include "titan/kernels/elementwise.h"
+#include "titan/ops/backend.h"
+#include "titan/ops/dispatch.h"
+#include "titan/ops/reference.h"
+
+namespace titan::ops {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+constexpr const char* kForward = "titan::swiglu";
+constexpr const char* kBackward = "titan::swiglu_backward";
+
+at::Tensor forward_cpu(const at::Tensor& a_in, const at::Tensor& b_in) {
+  const at::Tensor a = a_in.contiguous(), b = b_in.contiguous();
+  at::Tensor out = at::empty_like(a);
+  kernels::cpu::swiglu_forward(detail::storage_of(a), a.numel(), a.const_data_ptr(),
+                               b.const_data_ptr(), out.mutable_data_ptr());
+  return out;
+}
+
+std::tuple<at::Tensor, at::Tensor> backward_cpu(const at::Tensor& grad_in, const at::Tensor& a_in,
+                                                const at::Tensor& b_in) {
+  const at::Tensor grad = grad_in.to(a_in.scalar_type()).contiguous();
+  const at::Tensor a = a_in.contiguous(), b = b_in.contiguous();
+  at::Tensor grad_a = at::empty_like(a), grad_b = at::empty_like(b);
+  kernels::cpu::swiglu_backward(detail::storage_of(a), a.numel(), grad.const_data_ptr(),
+                                a.const_data_ptr(), b.const_data_ptr(), grad_a.mutable_data_ptr(),
+                                grad_b.mutable_data_ptr());
+  return {grad_a, grad_b};
+}
+
+at::Tensor redispatch_forward(const at::Tensor& a, const at::Tensor& b) {
+  static const auto op = detail::find_op<decltype(forward_cpu)>(kForward);
+  return op.redispatch(detail::below_autograd(a), a, b);
+}
+
+class SwigluFunction : public torch::autograd::Function<SwigluFunction> {
+ public:
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& a, const at::Tensor& b) {
+    ctx->save_for_backward({a, b});
+    return redispatch_forward(a, b);
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    static const auto op = detail::find_op<decltype(backward_cpu)>(kBackward);
+    const variable_list saved = ctx->get_saved_variables();
+    auto [grad_a, grad_b] = op.call(grads[0], saved[0], saved[1]);
+    return {grad_a, grad_b};
+  }
+};
+
+at::Tensor forward_autograd(const at::Tensor& a, const at::Tensor& b) {
+  return detail::needs_gradient({a, b}) ? SwigluFunction::apply(a, b) : redispatch_forward(a, b);
+}
+
+TORCH_LIBRARY_FRAGMENT(titan, m) {
+  m.def("swiglu(Tensor a, Tensor b) -> Tensor");
+  m.def("swiglu_backward(Tensor grad, Tensor a, Tensor b) -> (Tensor, Tensor)");
+}
+TORCH_LIBRARY_IMPL(titan, CPU, m) {
+  m.impl("swiglu", TORCH_FN(forward_cpu));
+  m.impl("swiglu_backward", TORCH_FN(backward_cpu));
+}
+TORCH_LIBRARY_IMPL(titan, Autograd, m) {
+  m.impl("swiglu", TORCH_FN(forward_autograd));
+  m.impl("swiglu_backward", torch::autograd::autogradNotImplementedFallback());
+}
+
+}  // namespace
+
+at::Tensor swiglu(const at::Tensor& a, const at::Tensor& b) {
+  TITAN_CHECK(a.sizes() == b.sizes() && a.scalar_type() == b.scalar_type(),
+              "[swiglu] a and b must have one shape and dtype (a=", a.sizes(), ", b=", b.sizes(),
+              ")");
+  if (!use_fused(a, kForward)) return reference::swiglu(a, b);
+  static const auto op = detail::find_op<decltype(forward_cpu)>(kForward);
+  return op.call(a, b);
+}
+
+}  // namespace titan::ops
