@@ -1,0 +1,143 @@
+#include "tests/support/catch.h"
+
+#include "titan/models/dit/model.h"
+
+#include <algorithm>
+
+#include "titan/models/dit/init.h"
+#include "titan/protocols/block_runner.h"
+
+namespace titan {
+namespace {
+
+models::DitConfig tiny(const std::string& mode = "adaLN") {
+  models::DitConfig config;
+  config.dim = 32;
+  config.n_layers = 2;
+  config.n_heads = 2;
+  config.multiple_of = 16;
+  config.in_channels = 3;
+  config.num_classes = 5;
+  config.condition_mode = mode;
+  return config;
+}
+
+Conditioning labels(int64_t batch) {
+  Conditioning condition;
+  condition.set("label", at::arange(batch, at::kLong).remainder(6));
+  return condition;
+}
+
+TEST_CASE("every parameter of the DiT has an initialiser", "[dit]") {
+  for (const std::string norm : {"rmsnorm", "layernorm", "np_layernorm", "np_layernorm_bias"}) {
+    for (const std::string mode : {"adaLN", "context"}) {
+      models::DitConfig config = tiny(mode);
+      config.norm_type = norm;
+      models::Dit model(config);
+      {
+        const torch::NoGradGuard no_grad;
+        for (const at::Tensor& parameter : model.parameters()) parameter.fill_(NAN);
+      }
+      model.initialize(7);
+      for (const auto& entry : model.named_parameters()) {
+        INFO(entry.key());
+        REQUIRE(entry.value().isfinite().all().item<bool>());
+      }
+    }
+  }
+  REQUIRE_THROWS_WITH(
+      models::initialize_parameter(tiny(), 1, "layers.0.new.weight", at::empty({1})),
+      Catch::Contains("no initialiser") && Catch::Contains("layers.0.new.weight"));
+}
+
+TEST_CASE("the DiT's initial values follow the seed, and its output starts at zero", "[dit]") {
+  models::Dit one(tiny()), two(tiny()), other(tiny());
+  one.initialize(1);
+  two.initialize(1);
+  other.initialize(2);
+  const auto a = one.named_parameters(), b = two.named_parameters(), c = other.named_parameters();
+  for (const auto& entry : a) REQUIRE(at::equal(entry.value(), b[entry.key()]));
+  REQUIRE_FALSE(at::equal(a["layers.0.attention.wq.weight"], c["layers.0.attention.wq.weight"]));
+  REQUIRE(a["layers.1.adaLN_modulation.1.weight"].abs().max().item<double>() == 0.0);
+  // std 0.02 / sqrt(2 (layer + 1)); 4 % = 3 standard errors of a sample of 32 * 32
+  const double stddev = a["layers.1.attention.wo.weight"].std().item<double>();
+  REQUIRE(stddev == Approx(0.02 / 2.0).epsilon(0.08));
+  const at::Tensor x = at::randn({2, 3, 8, 4});
+  BlockState state = one.embed(x, at::rand({2}), labels(2));
+  for (const auto& block : one.blocks()) state = block->forward(state);
+  REQUIRE(one.head(state, x.sizes()).abs().max().item<double>() == 0.0);
+}
+
+TEST_CASE("the DiT takes any size that the patch divides and refuses others by name", "[dit]") {
+  for (const std::string mode : {"adaLN", "context"}) {
+    models::Dit model(tiny(mode));
+    model.initialize(3);
+    for (const std::vector<int64_t>& size : {std::vector<int64_t>{8, 8}, {4, 12}, {12, 4}}) {
+      const at::Tensor x = at::randn({2, 3, size[0], size[1]});
+      BlockState state = model.embed(x, at::rand({2}), labels(2));
+      for (const auto& block : model.blocks()) state = block->forward(state);
+      REQUIRE(model.head(state, x.sizes()).sizes() == x.sizes());
+    }
+    REQUIRE_THROWS_WITH(model.embed(at::randn({2, 3, 7, 8}), at::rand({2}), labels(2)),
+                        Catch::Contains("divisible by the patch"));
+    REQUIRE_THROWS_WITH(model.embed(at::randn({2, 4, 8, 8}), at::rand({2}), labels(2)),
+                        Catch::Contains("channels=3"));
+    REQUIRE_THROWS_WITH(model.embed(at::randn({2, 3, 8, 8}), at::rand({2}), {}),
+                        Catch::Contains("one label per sample"));
+  }
+}
+
+/// Keeps every gradient by name.
+class Keep : public RunnerHooks {
+ public:
+  explicit Keep(const Model& model) : units_(split_into_units(model)) {}
+  void gradients_ready(std::size_t unit, const std::vector<at::Tensor>& gradients) override {
+    for (std::size_t i = 0; i < gradients.size(); ++i)
+      by_name[units_[unit].parameter_names[i]] = gradients[i];
+  }
+  std::map<std::string, at::Tensor> by_name;
+
+ private:
+  std::vector<ModelUnit> units_;
+};
+
+TEST_CASE("backward unit by unit through the runner equals backward through the whole DiT",
+          "[dit]") {
+  for (const std::string mode : {"adaLN", "context"}) {
+    const auto model = std::make_shared<models::Dit>(tiny(mode));
+    at::manual_seed(4);
+    {
+      const torch::NoGradGuard no_grad;  // nothing zero, so that every path carries a gradient
+      for (const at::Tensor& parameter : model->parameters()) parameter.normal_(0.0, 0.3);
+    }
+    const at::Tensor x = at::randn({2, 3, 8, 4}), t = at::rand({2});
+    const LossFunction loss = [](const at::Tensor& prediction) {
+      return prediction.square().mean();
+    };
+    Keep keep(*model);
+    const at::Tensor by_unit =
+        make_plain_runner(model, &keep)->forward_backward(x, t, labels(2), loss);
+
+    BlockState state = model->embed(x, t, labels(2));
+    for (const auto& block : model->blocks()) state = block->forward(state);
+    const at::Tensor whole = loss(model->head(state, x.sizes()));
+    whole.backward();
+    REQUIRE(whole.item<double>() == Approx(by_unit.item<double>()).epsilon(1e-6));
+    REQUIRE(keep.by_name.size() == model->named_parameters().size());
+    for (const auto& entry : model->named_parameters()) {
+      INFO(entry.key());
+      // the order of additions may differ where paths meet
+      REQUIRE(at::allclose(keep.by_name.at(entry.key()), entry.value().grad(), 1e-4, 1e-7));
+    }
+  }
+}
+
+TEST_CASE("the DiT can be built on the meta device", "[dit]") {
+  const models::Dit model(*models::dit_flavor("7B"), at::TensorOptions().device(at::kMeta));
+  REQUIRE(model.parameters().front().is_meta());
+  const std::vector<std::string> head = model.head_parameters();
+  REQUIRE(head == std::vector<std::string>{"norm.weight", "output.weight", "output.bias"});
+}
+
+}  // namespace
+}  // namespace titan

@@ -1,0 +1,16 @@
+#include "titan/models/layers/linear.h"
+
+#include <ATen/ATen.h>
+
+namespace titan::models {
+
+Linear::Linear(int64_t in_features, int64_t out_features, Bias with_bias,
+               const at::TensorOptions& options) {
+  weight = register_parameter("weight", at::empty({out_features, in_features}, options));
+  if (with_bias == Bias::kYes)
+    bias = register_parameter("bias", at::empty({out_features}, options));
+}
+
+at::Tensor Linear::forward(const at::Tensor& x) const { return at::linear(x, weight, bias); }
+
+}  // namespace titan::models

@@ -1,0 +1,31 @@
+// layers: parts that several models share. Modules register their parameters under the published
+// names and allocate them without filling them; Model::initialize does that.
+//
+// linear.h: y = x W^T + b.
+#pragma once
+
+#include <cstdint>
+
+#include <ATen/core/Tensor.h>
+#include <torch/nn/module.h>
+
+namespace titan::models {
+
+/// A linear map with parameters "weight" [out, in] and, if asked for, "bias" [out]. Unlike
+/// torch::nn::Linear it takes TensorOptions (the meta device costs no memory) and draws no random
+/// numbers when built.
+class Linear : public torch::nn::Module {
+ public:
+  enum class Bias { kNo, kYes };
+  Linear(int64_t in_features, int64_t out_features, Bias bias, const at::TensorOptions& options);
+  /// [..., in] to [..., out].
+  at::Tensor forward(const at::Tensor& x) const;
+
+  at::Tensor weight;
+  at::Tensor bias;  ///< undefined without a bias
+};
+
+/// A module that only holds others, for a dot in a name.
+class Container : public torch::nn::Module {};
+
+}  // namespace titan::models
