@@ -1,9 +1,10 @@
+#include "tests/support/catch.h"
+
 #include "titan/io/image_decode.h"
 
 #include <algorithm>
 #include <string>
 
-#include "tests/support/catch.h"
 #include "titan/base/philox.h"
 #include "titan/io/image_convert.h"
 #include "titan/io/image_orientation.h"

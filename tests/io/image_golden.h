@@ -1,9 +1,6 @@
 // Reference files of the image tests: folder, JSON, tar members, tensors of bytes.
 #pragma once
 
-#include <archive.h>
-#include <archive_entry.h>
-
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -11,9 +8,12 @@
 #include <fstream>
 #include <iterator>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <nlohmann/json.hpp>
 
 namespace titan::testing {
 

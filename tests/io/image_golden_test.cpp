@@ -1,15 +1,17 @@
 // Pixels equal to Pillow 11.2.1's, against the golden files.
+#include "tests/support/catch.h"
+
 #include "tests/io/image_golden.h"
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
-#include "tests/support/catch.h"
-#include "tests/support/sha256.h"
 #include "titan/io/image_convert.h"
 #include "titan/io/image_pipeline.h"
 #include "titan/io/image_resize.h"
+
+#include "tests/support/sha256.h"
 
 using titan::CropRule;
 using titan::Image;

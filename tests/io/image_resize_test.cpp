@@ -1,3 +1,5 @@
+#include "tests/support/catch.h"
+
 #include "titan/io/image_resize.h"
 
 #include <algorithm>
@@ -5,7 +7,6 @@
 #include <set>
 #include <string>
 
-#include "tests/support/catch.h"
 #include "titan/base/philox.h"
 #include "titan/io/image_convert.h"
 #include "titan/io/image_pipeline.h"

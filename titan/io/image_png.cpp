@@ -1,7 +1,5 @@
 // PNG by libpng's push reader: it hands over whatever rows the bytes still hold, so a truncated
 // file gives its upper part, and rows of interlaced files come pass by pass.
-#include <png.h>
-
 #include <algorithm>
 #include <array>
 #include <csetjmp>
@@ -10,6 +8,8 @@
 #include <span>
 #include <string_view>
 #include <utility>
+
+#include <png.h>
 
 #include "titan/io/image_codecs.h"
 #include "titan/io/image_orientation.h"

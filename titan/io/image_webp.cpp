@@ -1,9 +1,9 @@
 // WebP by libwebp; the RIFF chunks around the pictures are read here, for the orientation.
-#include <webp/decode.h>
-
 #include <cstring>
 #include <optional>
 #include <string_view>
+
+#include <webp/decode.h>
 
 #include "titan/io/image_codecs.h"
 #include "titan/io/image_orientation.h"
