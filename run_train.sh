@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Train, from a fresh clone on: set up the machine, build, run. Everything after the script's name goes to `train`.
+#
+#   ./run_train.sh                                       the embedded default (train_configs/dit_shapes.toml)
+#   CONFIG=dit_cifar10 ./run_train.sh --training.steps=10
+#   NGPU=2 LOG_RANK=0,1 ./run_train.sh                   two ranks; show the lines of both
+#
+# NGPU, CONFIG, CONFIG_FILE and LOG_RANK are read by the program itself. Set-up, when it is needed at all, says so.
+set -euo pipefail
+# The program runs where the user stands, so that relative paths mean what they say.
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+(
+  cd "$here"
+  source scripts/ready.sh
+  titan_ready release train
+)
+exec "$here/build/release/bin/train" "$@"

@@ -1,0 +1,32 @@
+# Sourced by the run_*.sh scripts: prepare the machine once, configure once, build what changed.
+#
+#   titan_ready PRESET TARGET...
+#
+# Set-up runs again only when its scripts, the LibTorch in use or the driver's presence change.
+titan_setup_key() {
+  { cat scripts/setup.sh scripts/fetch_libtorch.py scripts/wheels.txt scripts/packages.txt
+    echo "${TITAN_LIBTORCH:-}" "${TITAN_CACHE:-}" "$HOME" "$PWD"
+    [[ -e /proc/driver/nvidia/version ]] && echo driver
+  } | sha256sum | cut -d' ' -f1
+}
+
+titan_ready() {
+  local preset=$1 stamp=build/.setup key
+  shift
+  key=$(titan_setup_key)
+  if [[ ! -e $stamp || $(<"$stamp") != "$key" ]]; then
+    scripts/setup.sh || return $?
+    mkdir -p build && echo "$key" >"$stamp"
+  fi
+  local folder=build/$preset
+  if [[ ! -e $folder/build.ninja ]]; then
+    echo "[build] configuring $folder"
+    mkdir -p "$folder"
+    cmake --preset "$preset" >"$folder/configure.log" 2>&1 || { tail -n 30 "$folder/configure.log" >&2; return 1; }
+    grep -E '^-- (LibTorch|CUDA library)' "$folder/configure.log" | sed 's/^-- /[build] /'
+  fi
+  # A no-op must stay silent and quick; a real build shows its progress.
+  if [[ -t 1 ]]; then ninja -C "$folder" --quiet "$@"; else ninja -C "$folder" "$@" | titan_build_lines; fi
+}
+
+titan_build_lines() { grep -vE '^ninja: (Entering directory|no work to do)|^\[[0-9]+/[0-9]+\] (Building|Linking|Generating|Re-running|Re-checking)|^-- ' || true; }

@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# Prepare a machine to build and run titan, and say what was done.
+#
+#   scripts/setup.sh [--with-cuda] [--no-packages]
+#
+# 1. system packages (scripts/packages.txt): by apt where root or sudo is there, else the list to install
+# 2. LibTorch (scripts/wheels.txt) into ${TITAN_CACHE:-~/.cache/titan}, unless TITAN_LIBTORCH or an importable
+#    Python torch of the same version is there
+# 3. git hooks of this clone
+#
+# --with-cuda    also NVIDIA's libraries, which are otherwise fetched only where a driver is found
+# --no-packages  leave system packages alone
+#
+# Running it again changes nothing and takes well under a second. Exit code 2: something outside must change.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+readonly version=2.11.0
+cache=${TITAN_CACHE:-$HOME/.cache/titan}
+
+say() { echo "[setup] $*"; }
+fail() { echo "[setup] error: $*" >&2; exit 2; }
+
+with_cuda=false
+packages=true
+for argument in "$@"; do
+  case $argument in
+    --with-cuda) with_cuda=true ;;
+    --no-packages) packages=false ;;
+    -h | --help) sed -n '2,/^set /{/^set /!s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; exit 0 ;;
+    *) fail "unknown option: $argument (known: --with-cuda, --no-packages)" ;;
+  esac
+done
+if [[ -e /proc/driver/nvidia/version ]] || nvidia-smi -L >/dev/null 2>&1; then with_cuda=true; fi
+
+missing_packages() {
+  local package
+  while read -r package; do
+    [[ $(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null) == ii* ]] || echo "$package"
+  done < <(grep -v '^#' scripts/packages.txt)
+}
+
+install_packages() {
+  if ! command -v dpkg-query >/dev/null; then
+    say "not a Debian system: packages are left to you (scripts/packages.txt has Debian's names)"
+    return
+  fi
+  local missing as_root=()
+  mapfile -t missing < <(missing_packages)
+  if [[ ${#missing[@]} == 0 ]]; then
+    say "system packages: all $(grep -vc '^#' scripts/packages.txt) are installed"
+    return
+  fi
+  local command="apt-get install -y --no-install-recommends ${missing[*]}"
+  if [[ $(id -u) != 0 ]]; then
+    sudo -n true 2>/dev/null || fail "system packages are missing and neither root nor sudo is at hand; run: $command"
+    as_root=(sudo -n)
+  fi
+  say "installing ${#missing[@]} system packages: ${missing[*]}"
+  local log
+  log=$(mktemp)
+  if ! { "${as_root[@]}" apt-get update && DEBIAN_FRONTEND=noninteractive "${as_root[@]}" $command; } >"$log" 2>&1; then
+    fail "apt-get failed: $(grep -m1 '^E:' "$log" || tail -n1 "$log") (whole output in $log)"
+  fi
+  rm -f "$log"
+}
+
+holds_libtorch() {
+  [[ -e $1/lib/libtorch_cpu.so && -e $1/include/torch/headeronly/version.h ]] || return 1
+  local header=$1/include/torch/headeronly/version.h found
+  found=$(sed -n 's/^#define TORCH_VERSION_\(MAJOR\|MINOR\|PATCH\) //p' "$header" | paste -sd.)
+  [[ $found == "$version" ]]
+}
+
+find_libtorch() {
+  if [[ -n ${TITAN_LIBTORCH:-} ]]; then
+    holds_libtorch "$TITAN_LIBTORCH" || fail "TITAN_LIBTORCH=$TITAN_LIBTORCH does not hold LibTorch $version"
+    say "LibTorch $version: TITAN_LIBTORCH=$TITAN_LIBTORCH"
+    return
+  fi
+  local python_torch
+  python_torch=$(python3 -c \
+    "import importlib.util as u; print(u.find_spec('torch').submodule_search_locations[0])" 2>/dev/null || true)
+  if [[ -n $python_torch ]] && holds_libtorch "$python_torch"; then
+    say "LibTorch $version: Python's torch in $python_torch"
+    return
+  fi
+  local options=()
+  [[ $with_cuda == true ]] && options=(--with-cuda)
+  python3 scripts/fetch_libtorch.py --cache "$cache" "${options[@]}"
+}
+
+install_hooks() {
+  [[ -e .git ]] && command -v git >/dev/null || return 0
+  if [[ $(git config core.hooksPath || true) != .githooks ]]; then
+    git config core.hooksPath .githooks && say "git hooks: .githooks"
+  fi
+}
+
+if [[ $packages == true ]]; then install_packages; fi
+find_libtorch
+install_hooks
+say "done; ./run_train.sh trains, ./run_tests.sh tests"
