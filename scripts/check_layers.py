@@ -19,6 +19,8 @@ LEVELS = [
     ["tools"],
 ]
 LEVEL_OF = {folder: level for level, folders in enumerate(LEVELS) for folder in folders}
+# The counter generator's arithmetic is one header for host and device; base includes no kernel, so no cycle.
+ALLOWED = {("kernels", "titan/base/philox.h")}
 WITHOUT_TORCH = {"base", "kernels", "config", "io"}
 SUFFIXES = {".h", ".cpp", ".cu", ".cuh"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
@@ -37,7 +39,7 @@ def problems(path, folder):
         if header == "titan/titan.h":
             yield number, "titan/titan.h is for users of the library"
         parts = header.split("/")
-        if parts[0] != "titan" or len(parts) < 3 or parts[1] == folder:
+        if parts[0] != "titan" or len(parts) < 3 or parts[1] == folder or (folder, header) in ALLOWED:
             continue
         target = parts[1]
         if target not in LEVEL_OF:

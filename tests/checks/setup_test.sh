@@ -64,7 +64,7 @@ options=--with-cuda expect 0 "unpacking nvidia-nccl-cu13"
 [[ -e $root/nvidia/nccl/include/nccl.h && -e $root/nvidia/cu13/lib/libcublas.so.13 && -e $root/nvidia/cu13/lib/libcudart.so.13 ]]
 
 # A connection that breaks half-way, then a run that goes on where it stopped.
-python3 tests/integration/flaky_index.py "$work/simple" "$work/log" >"$work/port" &
+python3 tests/checks/flaky_index.py "$work/simple" "$work/log" >"$work/port" &
 server=$!
 for _ in $(seq 100); do [[ -s $work/port ]] && break; sleep 0.1; done
 cache=$work/b
