@@ -1,11 +1,12 @@
-// CPU time of the image loader: decode, covering resize, and all the way to the float tensor. One thread.
+// CPU time of the image loader: decode, covering resize, and all the way to the float tensor. One
+// thread.
 //
-//   jpeg_bench SIZE PASSES FILE...    prints one JSON object; scripts/bench_jpeg.py runs it beside Pillow
-#include <ctime>
-
+//   jpeg_bench SIZE PASSES FILE...    prints one JSON object; scripts/bench_jpeg.py runs it beside
+//   Pillow
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -52,9 +53,12 @@ int main(int argc, char** argv) {
   options.crop = titan::CropRule::kCenter;
   std::vector<float> tensor(3 * static_cast<std::size_t>(size) * static_cast<std::size_t>(size));
   double sum = 0;  // keeps the work alive
-  const auto decode = [&](const Bytes& file) { sum += titan::decode_image(file).value().pixels[0]; };
+  const auto decode = [&](const Bytes& file) {
+    sum += titan::decode_image(file).value().pixels[0];
+  };
   const auto resize = [&](const Bytes& file) {
-    sum += titan::cover_resize(titan::to_rgb(titan::decode_image(file).value()), {size, size}).pixels[0];
+    sum += titan::cover_resize(titan::to_rgb(titan::decode_image(file).value()), {size, size})
+               .pixels[0];
   };
   const auto load = [&](const Bytes& file) {
     titan::write_chw(titan::load_training_image(file, options, {}).value(), tensor.data());
@@ -64,7 +68,7 @@ int main(int argc, char** argv) {
   const double decode_rate = rate(files, passes, decode);
   const double resize_rate = rate(files, passes, resize);
   const double load_rate = rate(files, passes, load);
-  std::printf("{\"decode\": %.2f, \"resize\": %.2f, \"tensor\": %.2f, \"sum\": %.3f}\n", decode_rate, resize_rate,
-              load_rate, sum);
+  std::printf("{\"decode\": %.2f, \"resize\": %.2f, \"tensor\": %.2f, \"sum\": %.3f}\n",
+              decode_rate, resize_rate, load_rate, sum);
   return 0;
 }
