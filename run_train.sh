@@ -12,6 +12,6 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 (
   cd "$here"
   source scripts/ready.sh
-  titan_ready release train
+  titan_ready release programs
 )
 exec "$here/build/release/bin/train" "$@"

@@ -29,4 +29,16 @@ titan_ready() {
   if [[ -t 1 ]]; then ninja -C "$folder" --quiet "$@"; else ninja -C "$folder" "$@" | titan_build_lines; fi
 }
 
-titan_build_lines() { grep -vE '^ninja: (Entering directory|no work to do)|^\[[0-9]+/[0-9]+\] (Building|Linking|Generating|Re-running|Re-checking)|^-- ' || true; }
+# In a pipe: one line for every tenth of a real build, and whatever a compiler says.
+titan_build_lines() {
+  awk '
+    /^ninja: (Entering directory|no work to do)/ || /^-- / || /^\[[0-9]+\/[0-9]+\] Re-/ { next }
+    /^\[[0-9]+\/[0-9]+\] / {
+      split(substr($1, 2), at, /[\/\]]/)
+      tenth = int(10 * at[1] / at[2])
+      if (at[2] > 10 && tenth != last) { print "[build] " at[1] " of " at[2]; fflush() }
+      last = tenth
+      next
+    }
+    { print; fflush() }'
+}

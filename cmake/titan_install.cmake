@@ -1,0 +1,36 @@
+# `cmake --install`: headers, libtitan.so (and libtitan_cuda.so), the programs, and what find_package(titan) needs.
+include(CMakePackageConfigHelpers)
+
+set(_config_dir ${CMAKE_INSTALL_LIBDIR}/cmake/titan)
+set(_libraries titan)
+if(TARGET titan_cuda)
+  list(APPEND _libraries titan_cuda)
+endif()
+set(_programs "")
+get_property(_targets DIRECTORY ${PROJECT_SOURCE_DIR}/titan/tools PROPERTY BUILDSYSTEM_TARGETS)
+foreach(_target IN LISTS _targets)
+  get_target_property(_type ${_target} TYPE)
+  if(_type STREQUAL "EXECUTABLE")
+    list(APPEND _programs ${_target})
+  endif()
+endforeach()
+# What run_train.sh builds: libtitan_cuda.so too, which no program links.
+add_custom_target(programs DEPENDS ${_programs} ${_libraries})
+
+# LD_LIBRARY_PATH comes before these, so a bundle carried elsewhere finds the LibTorch of that machine.
+set_target_properties(${_libraries} PROPERTIES INSTALL_RPATH "$ORIGIN;${TITAN_TORCH_ROOT}/lib")
+install(TARGETS ${_libraries} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+if(_programs)
+  set_target_properties(${_programs} PROPERTIES
+    INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR};${TITAN_TORCH_ROOT}/lib")
+  install(TARGETS ${_programs} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/titan DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/train_configs DESTINATION ${CMAKE_INSTALL_DATADIR}/titan OPTIONAL)
+
+configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/titanConfig.cmake.in
+  ${PROJECT_BINARY_DIR}/titanConfig.cmake INSTALL_DESTINATION ${_config_dir}
+  PATH_VARS CMAKE_INSTALL_LIBDIR CMAKE_INSTALL_INCLUDEDIR)
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/titanConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/titanConfig.cmake ${PROJECT_BINARY_DIR}/titanConfigVersion.cmake
+  ${PROJECT_SOURCE_DIR}/cmake/LibTorch.cmake DESTINATION ${_config_dir})

@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Pack the release build into one folder that runs on another machine beside that machine's LibTorch.
+#
+#   scripts/bundle.sh [--tests] [FOLDER]       default build/bundle/titan; FOLDER.tar.gz is written beside it
+#
+# In it: bin/, lib/ (ours and what Debian packages brought), train_configs/, and `run`:
+#   LD_LIBRARY_PATH=/path/to/torch/lib titan/run train --config dit_shapes
+# --tests takes the test programs along. LibTorch and its NVIDIA libraries stay out: 64 MiB at most.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+readonly limit=$((64 << 20))
+fail() { echo "[bundle] error: $*" >&2; exit 2; }
+
+tests=false
+if [[ ${1:-} == --tests ]]; then tests=true; shift; fi
+folder=${1:-build/bundle/titan}
+[[ $folder != -* ]] || fail "unknown option: $folder"
+
+source scripts/ready.sh
+titan_ready release programs
+if [[ $tests == true ]]; then titan_ready release all; fi
+rm -rf "$folder" "$folder.tar.gz"
+mkdir -p "$folder"
+cmake --install build/release --prefix "$folder" --strip >build/bundle-install.log
+rm -rf "$folder/include" "$folder/lib/cmake"
+if [[ -d $folder/share/titan/train_configs ]]; then mv "$folder/share/titan/train_configs" "$folder/"; fi
+rm -rf "$folder/share"
+if [[ $tests == true ]]; then
+  mkdir -p "$folder/bin"
+  for program in build/release/bin/*_test build/release/bin/*_program; do
+    if [[ -x $program ]]; then strip -o "$folder/bin/$(basename "$program")" "$program"; fi
+  done
+fi
+
+# What the loader finds in the system's folders comes along, except glibc (it belongs to the kernel's machine) and
+# what LibTorch brings itself. libstdc++ is a fallback only: a newer one over there must win.
+mkdir -p "$folder/lib/fallback"
+find "$folder/bin" "$folder/lib" -type f -print0 2>/dev/null | xargs -0 ldd 2>/dev/null |
+  awk '$2 == "=>" && $3 ~ "^(/usr)?/lib/" {print $3}' | sort -u | while read -r library; do
+    case $(basename "$library") in
+      libc.so.* | libm.so.* | libdl.so.* | libpthread.so.* | librt.so.* | ld-linux* | libgomp.so.* | libcuda.so.*) ;;
+      libstdc++.so.* | libgcc_s.so.*) cp -L "$library" "$folder/lib/fallback/" ;;
+      *) cp -L "$library" "$folder/lib/" ;;
+    esac
+  done
+
+cat >"$folder/run" <<'RUN'
+#!/bin/sh
+# Run a program of this bundle: LD_LIBRARY_PATH (or TITAN_LIBTORCH) says where LibTorch 2.11.0 lies.
+#   LD_LIBRARY_PATH=/path/to/torch/lib ./run train --help
+here=$(cd "$(dirname "$0")" && pwd)
+program=${1:?usage: run PROGRAM [ARGUMENTS]; programs: $(ls "$here/bin" | tr '\n' ' ')}
+shift
+path=${LD_LIBRARY_PATH:-}
+if [ -n "${TITAN_LIBTORCH:-}" ]; then path=$TITAN_LIBTORCH/lib${path:+:$path}; fi
+found=
+IFS=:
+for folder in $path; do
+  if [ -e "$folder/libtorch_cpu.so" ]; then found=$folder; fi
+done
+unset IFS
+if [ -z "$found" ]; then
+  echo "[bundle] error: no libtorch_cpu.so on LD_LIBRARY_PATH ($path)" >&2
+  exit 2
+fi
+system=$(/sbin/ldconfig -p 2>/dev/null | awk '/libstdc\+\+\.so\.6 .*x86-64/ {print $NF; exit}')
+if [ -z "$system" ] || ! grep -q @GLIBCXX@ "$system"; then path=$here/lib/fallback:$path; fi
+LD_LIBRARY_PATH=$here/lib:$path exec "$here/bin/$program" "$@"
+RUN
+newest=$(find "$folder/bin" "$folder/lib" -maxdepth 1 -type f -exec objdump -T {} + 2>/dev/null |
+  grep -oE 'GLIBCXX_3\.4\.[0-9]+' | sort -uV | tail -n1)
+sed -i "s/@GLIBCXX@/${newest:-GLIBCXX_3.4.30}/" "$folder/run"
+chmod +x "$folder/run"
+
+size=$(du -sb "$folder" | cut -f1)
+[[ $size -le $limit ]] || fail "$folder holds $((size >> 20)) MiB, more than $((limit >> 20))"
+tar -C "$(dirname "$folder")" -czf "$folder.tar.gz" "$(basename "$folder")"
+echo "[bundle] $folder: $((size >> 20)) MiB, $(find "$folder/lib" -type f | wc -l) libraries; packed in $folder.tar.gz"
