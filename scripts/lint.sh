@@ -33,7 +33,7 @@ if [[ ${#sources[@]} -gt 0 ]]; then
     echo "lint: clang-format-16 is missing (scripts/setup.sh installs it)"; exit 2
   elif [[ $fix == true ]]; then
     clang-format-16 -i "${sources[@]}"
-  elif ! output=$(printf '%s\n' "${sources[@]}" | xargs -P 2 -n 24 clang-format-16 --dry-run -Werror 2>&1); then
+  elif ! output=$(printf '%s\n' "${sources[@]}" | xargs -n 24 clang-format-16 --dry-run -Werror 2>&1); then
     report "not formatted (scripts/lint.sh --fix)" < <(grep -oP '^[^:]+(?=:\d+:\d+: error)' <<<"$output" | sort | uniq -c)
   fi
   found "glog is for titan/base/log.cpp alone" '^\s*#\s*include\s*<glog/' 'titan/base/log\.cpp' "${sources[@]}"

@@ -1,5 +1,6 @@
-// The runner against one whole-graph backward, on a U-shaped model that uses all the seam offers: 5-D latents, shapes that change
-// from block to block, a skip stack in named extra tensors, a condition passed on unchanged, an open residual.
+// The runner against one whole-graph backward, on a U-shaped model that uses all the seam offers:
+// 5-D latents, shapes that change from block to block, a skip stack in named extra tensors, a
+// condition passed on unchanged, an open residual.
 #include "tests/support/catch.h"
 #include "titan/base/check.h"
 #include "titan/protocols/block_runner.h"
@@ -18,7 +19,8 @@ void close_residual(BlockState& state) {
 /// Halves time, height and width; leaves its input on the skip stack and its residual open.
 struct Down : Block {
   Down(int64_t channels, std::string skip_name) : skip(std::move(skip_name)) {
-    conv = register_module("conv", torch::nn::Conv3d(torch::nn::Conv3dOptions(channels, 2 * channels, 2).stride(2)));
+    conv = register_module(
+        "conv", torch::nn::Conv3d(torch::nn::Conv3dOptions(channels, 2 * channels, 2).stride(2)));
     gate = register_parameter("gate", torch::randn({2 * channels}, torch::kDouble));
     conv->to(torch::kDouble);
   }
@@ -39,8 +41,9 @@ struct Down : Block {
 /// Closes the open residual, doubles the sizes and takes the skip off the stack.
 struct Up : Block {
   Up(int64_t channels, std::string skip_name) : skip(std::move(skip_name)) {
-    conv = register_module("conv", torch::nn::ConvTranspose3d(
-                                       torch::nn::ConvTranspose3dOptions(2 * channels, channels, 2).stride(2)));
+    conv = register_module(
+        "conv", torch::nn::ConvTranspose3d(
+                    torch::nn::ConvTranspose3dOptions(2 * channels, channels, 2).stride(2)));
     conv->to(torch::kDouble);
     unused = register_parameter("unused", torch::randn({3}, torch::kDouble));
   }
@@ -67,9 +70,11 @@ class TinyUNet : public titan::Model {
       module->to(torch::kDouble);
     blocks_ = {std::make_shared<Down>(4, "skip.0"), std::make_shared<Down>(8, "skip.1"),
                std::make_shared<Up>(8, "skip.1"), std::make_shared<Up>(4, "skip.0")};
-    for (std::size_t i = 0; i < blocks_.size(); ++i) register_module("layer" + std::to_string(i), blocks_[i]);
+    for (std::size_t i = 0; i < blocks_.size(); ++i)
+      register_module("layer" + std::to_string(i), blocks_[i]);
   }
-  BlockState embed(const at::Tensor& x_t, const at::Tensor& t, const titan::Conditioning&) override {
+  BlockState embed(const at::Tensor& x_t, const at::Tensor& t,
+                   const titan::Conditioning&) override {
     BlockState state;
     state.x = stem_(x_t);
     state.cond = time_(t.unsqueeze(1));
@@ -107,7 +112,9 @@ struct Case {
   at::Tensor x = torch::randn({3, 2, 4, 8, 4}, torch::kDouble);
   at::Tensor t = torch::rand({3}, torch::kDouble);
   at::Tensor target = torch::randn({3, 2, 4, 8, 4}, torch::kDouble);
-  titan::LossFunction loss = [this](const at::Tensor& prediction) { return (prediction - target).square().mean(); };
+  titan::LossFunction loss = [this](const at::Tensor& prediction) {
+    return (prediction - target).square().mean();
+  };
 };
 
 }  // namespace
@@ -142,14 +149,16 @@ TEST_CASE("unit-by-unit backward equals one whole-graph backward", "[protocols]"
   }
 }
 
-TEST_CASE("hooks are called unit by unit, backward from the last to the first, once each", "[protocols]") {
+TEST_CASE("hooks are called unit by unit, backward from the last to the first, once each",
+          "[protocols]") {
   const Case c;
   Recorder recorder;
   titan::make_plain_runner(c.model, &recorder)->forward_backward(c.x, c.t, {}, c.loss);
   REQUIRE(recorder.calls.str() == "f0 f1 f2 f3 f4 f5 b5 g5 b4 g4 b3 g3 b2 g2 b1 g1 b0 g0 ");
 }
 
-TEST_CASE("an unused and a frozen parameter get undefined gradients, the others are unchanged", "[protocols]") {
+TEST_CASE("an unused and a frozen parameter get undefined gradients, the others are unchanged",
+          "[protocols]") {
   torch::manual_seed(4);
   const Case c;
   Recorder all, frozen;
@@ -170,7 +179,8 @@ TEST_CASE("an unused and a frozen parameter get undefined gradients, the others 
   }
 }
 
-TEST_CASE("forward gives the prediction of the training forward and records no graph", "[protocols]") {
+TEST_CASE("forward gives the prediction of the training forward and records no graph",
+          "[protocols]") {
   const Case c;
   const auto runner = titan::make_plain_runner(c.model, nullptr);
   at::Tensor seen;
@@ -187,9 +197,11 @@ TEST_CASE("units hold each parameter exactly once", "[protocols]") {
   const Case c;
   const auto units = titan::split_into_units(*c.model);
   REQUIRE(units.size() == 6);
-  REQUIRE(units.front().parameter_names == std::vector<std::string>{"stem.weight", "stem.bias", "time.weight", "time.bias"});
+  REQUIRE(units.front().parameter_names ==
+          std::vector<std::string>{"stem.weight", "stem.bias", "time.weight", "time.bias"});
   REQUIRE(units.back().parameter_names == std::vector<std::string>{"out.weight", "out.bias"});
-  REQUIRE(units[1].parameter_names == std::vector<std::string>{"layer0.gate", "layer0.conv.weight", "layer0.conv.bias"});
+  REQUIRE(units[1].parameter_names ==
+          std::vector<std::string>{"layer0.gate", "layer0.conv.weight", "layer0.conv.bias"});
   std::size_t count = 0;
   for (const auto& unit : units) count += unit.parameters.size();
   REQUIRE(count == c.model->parameters().size());
@@ -210,7 +222,9 @@ TEST_CASE("a head parameter that does not exist is named", "[protocols]") {
 TEST_CASE("a loss that is no scalar of the parameters is refused", "[protocols]") {
   const Case c;
   const auto runner = titan::make_plain_runner(c.model, nullptr);
-  REQUIRE_THROWS_AS(runner->forward_backward(c.x, c.t, {}, [](const at::Tensor& p) { return p; }), titan::Error);
+  REQUIRE_THROWS_AS(runner->forward_backward(c.x, c.t, {}, [](const at::Tensor& p) { return p; }),
+                    titan::Error);
   REQUIRE_THROWS_AS(
-      runner->forward_backward(c.x, c.t, {}, [](const at::Tensor& p) { return p.detach().mean(); }), titan::Error);
+      runner->forward_backward(c.x, c.t, {}, [](const at::Tensor& p) { return p.detach().mean(); }),
+      titan::Error);
 }

@@ -41,7 +41,8 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 
 }  // namespace
 
-Process::Process(const std::vector<std::string>& command, const std::map<std::string, std::string>& environment,
+Process::Process(const std::vector<std::string>& command,
+                 const std::map<std::string, std::string>& environment,
                  const std::string& working_directory) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) throw std::runtime_error("pipe failed");
@@ -49,11 +50,12 @@ Process::Process(const std::vector<std::string>& command, const std::map<std::st
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
   posix_spawn_file_actions_adddup2(&actions, ends[1], 2);
-  if (!working_directory.empty()) posix_spawn_file_actions_addchdir_np(&actions, working_directory.c_str());
+  if (!working_directory.empty())
+    posix_spawn_file_actions_addchdir_np(&actions, working_directory.c_str());
   std::vector<std::string> arguments = command;
   std::vector<std::string> variables = merged_environment(environment);
-  const int error = posix_spawnp(&pid_, command.front().c_str(), &actions, nullptr, pointers(arguments).data(),
-                                 pointers(variables).data());
+  const int error = posix_spawnp(&pid_, command.front().c_str(), &actions, nullptr,
+                                 pointers(arguments).data(), pointers(variables).data());
   posix_spawn_file_actions_destroy(&actions);
   close(ends[1]);
   pipe_ = ends[0];
@@ -83,7 +85,8 @@ bool Process::read_some(int timeout_ms) {
 bool Process::wait_for_output(const std::string& text, double timeout_s) {
   const auto start = Clock::now();
   while (output_.find(text) == std::string::npos) {
-    if (seconds_since(start) > timeout_s || !read_some(50)) return output_.find(text) != std::string::npos;
+    if (seconds_since(start) > timeout_s || !read_some(50))
+      return output_.find(text) != std::string::npos;
   }
   return true;
 }
@@ -112,8 +115,8 @@ ProcessResult Process::wait(double timeout_s) {
   return result;
 }
 
-ProcessResult run(const std::vector<std::string>& command, const std::map<std::string, std::string>& environment,
-                  double timeout_s) {
+ProcessResult run(const std::vector<std::string>& command,
+                  const std::map<std::string, std::string>& environment, double timeout_s) {
   Process process(command, environment);
   return process.wait(timeout_s);
 }

@@ -20,7 +20,8 @@ TEST_CASE("a global batch that does not divide is refused with the nearest that 
   const auto plan = titan::plan_batches(8, 100, 3);
   REQUIRE_FALSE(plan.ok());
   REQUIRE(titan::exit_code_for(plan.status()) == 2);
-  REQUIRE(titan::message_of(plan.status()).find("nearest that fit: 96 and 120") != std::string::npos);
+  REQUIRE(titan::message_of(plan.status()).find("nearest that fit: 96 and 120") !=
+          std::string::npos);
   const auto small = titan::plan_batches(8, 5, 1);
   REQUIRE(titan::message_of(small.status()).find("nearest that fit: 8") != std::string::npos);
 }

@@ -1,12 +1,12 @@
 // What a training program does at its start, and then what the test asks for: launcher_program MODE
 // [arguments].
+#include <unistd.h>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <thread>
-#include <unistd.h>
 
 #include "titan/train/launcher.h"
 #include "titan/train/signals.h"

@@ -2,11 +2,11 @@
 
 #include "titan/train/launcher.h"
 
+#include <unistd.h>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
-#include <unistd.h>
 
 #include "titan/parallel/cpu_share.h"
 

@@ -18,7 +18,9 @@ TEST_CASE("a run folder is made with its parents and knows its places", "[train]
   REQUIRE(run->metrics_path().string() == folder.file("a/b/run/metrics.jsonl"));
 }
 
-TEST_CASE("a folder that a living run holds is refused with host and pid, and free again afterwards", "[train]") {
+TEST_CASE(
+    "a folder that a living run holds is refused with host and pid, and free again afterwards",
+    "[train]") {
   const TemporaryFolder folder;
   {
     const auto first = RunFolder::open(folder.file("run"));

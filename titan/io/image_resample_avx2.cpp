@@ -1,9 +1,9 @@
 #include "titan/io/image_resample.h"
 
 #if defined(__x86_64__)
+#include <immintrin.h>
 #include <algorithm>
 #include <cstring>
-#include <immintrin.h>
 
 #define TITAN_AVX2 __attribute__((target("avx2")))
 

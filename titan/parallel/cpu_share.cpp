@@ -1,7 +1,7 @@
 #include "titan/parallel/cpu_share.h"
 
-#include <algorithm>
 #include <sched.h>
+#include <algorithm>
 #include <thread>
 
 namespace titan::parallel {

@@ -48,7 +48,8 @@ std::vector<ModelUnit> split_into_units(const Model& model) {
     units[unit].parameters.push_back(item.value());
   }
   TITAN_CHECK(head_names.empty(), "[model] head_parameters names \"",
-              head_names.empty() ? "" : head_names.front(), "\", which is no parameter outside the blocks");
+              head_names.empty() ? "" : head_names.front(),
+              "\", which is no parameter outside the blocks");
   TITAN_CHECK(in_blocks == owner.size(), "[model] ", owner.size() - in_blocks,
               " parameters of blocks are not registered in the model");
   return units;

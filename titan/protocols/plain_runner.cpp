@@ -9,9 +9,9 @@
 namespace titan {
 namespace {
 
-/// The border between two units: what the earlier one produced, and the leaves the later one starts from.
-/// Entry k of both is the same slot of the state. A tensor that a unit passes on unchanged is the earlier border's leaf
-/// again; autograd adds up what reaches it.
+/// The border between two units: what the earlier one produced, and the leaves the later one starts
+/// from. Entry k of both is the same slot of the state. A tensor that a unit passes on unchanged is
+/// the earlier border's leaf again; autograd adds up what reaches it.
 struct Cut {
   std::vector<at::Tensor> produced;
   std::vector<at::Tensor> leaves;
@@ -29,7 +29,8 @@ Cut cut_graph(BlockState& state) {
   return cut;
 }
 
-/// Gradients of `inputs` from those of `outputs`; undefined where nothing flows. Frees the graph it walks.
+/// Gradients of `inputs` from those of `outputs`; undefined where nothing flows. Frees the graph it
+/// walks.
 std::vector<at::Tensor> backward_unit(const std::vector<at::Tensor>& outputs,
                                       const std::vector<at::Tensor>& output_grads,
                                       const std::vector<at::Tensor>& inputs) {
@@ -57,7 +58,10 @@ std::vector<at::Tensor> backward_unit(const std::vector<at::Tensor>& outputs,
 class PlainRunner : public BlockRunner {
  public:
   PlainRunner(std::shared_ptr<Model> model, RunnerHooks* hooks)
-      : model_(std::move(model)), hooks_(hooks), blocks_(model_->blocks()), units_(split_into_units(*model_)) {}
+      : model_(std::move(model)),
+        hooks_(hooks),
+        blocks_(model_->blocks()),
+        units_(split_into_units(*model_)) {}
 
  private:
   std::size_t head() const { return blocks_.size() + 1; }
@@ -71,7 +75,8 @@ class PlainRunner : public BlockRunner {
   }
 
  public:
-  at::Tensor forward(const at::Tensor& x_t, const at::Tensor& t, const Conditioning& condition) override {
+  at::Tensor forward(const at::Tensor& x_t, const at::Tensor& t,
+                     const Conditioning& condition) override {
     const at::NoGradGuard no_grad;
     BlockState state = run_unit(0, [&] { return model_->embed(x_t, t, condition); });
     for (std::size_t i = 0; i < blocks_.size(); ++i)
@@ -79,7 +84,8 @@ class PlainRunner : public BlockRunner {
     return run_unit(head(), [&] { return model_->head(state, x_t.sizes()); });
   }
 
-  at::Tensor forward_backward(const at::Tensor& x_t, const at::Tensor& t, const Conditioning& condition,
+  at::Tensor forward_backward(const at::Tensor& x_t, const at::Tensor& t,
+                              const Conditioning& condition,
                               const LossFunction& loss_function) override {
     const at::AutoGradMode with_grad(true);
     std::vector<Cut> cuts;  // cuts[i] lies behind unit i
@@ -90,9 +96,11 @@ class PlainRunner : public BlockRunner {
       state = run_unit(i + 1, [&] { return blocks_[i]->forward(std::move(state)); });
       cuts.push_back(cut_graph(state));
     }
-    at::Tensor loss = run_unit(head(), [&] { return loss_function(model_->head(state, x_t.sizes())); });
+    at::Tensor loss =
+        run_unit(head(), [&] { return loss_function(model_->head(state, x_t.sizes())); });
     TITAN_CHECK(loss.numel() == 1 && loss.requires_grad(),
-                "[runner] the loss must be one number that depends on the parameters (shape ", loss.sizes(), ")");
+                "[runner] the loss must be one number that depends on the parameters (shape ",
+                loss.sizes(), ")");
     state = {};
     backward(loss, cuts);
     return loss.detach();
@@ -106,7 +114,8 @@ class PlainRunner : public BlockRunner {
       if (hooks_ != nullptr) hooks_->before_backward(unit);
       const ModelUnit& parameters = units_[unit];
       std::vector<at::Tensor> inputs = parameters.parameters;
-      if (unit > 0) inputs.insert(inputs.end(), cuts[unit - 1].leaves.begin(), cuts[unit - 1].leaves.end());
+      if (unit > 0)
+        inputs.insert(inputs.end(), cuts[unit - 1].leaves.begin(), cuts[unit - 1].leaves.end());
       std::vector<at::Tensor> found = backward_unit(outputs, grads, inputs);
       const auto border = found.begin() + static_cast<std::ptrdiff_t>(parameters.parameters.size());
       if (hooks_ != nullptr) hooks_->gradients_ready(unit, {found.begin(), border});

@@ -1,5 +1,7 @@
 #include "titan/tools/make_shapes.h"
 
+#include <signal.h>
+#include <unistd.h>
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
@@ -10,9 +12,7 @@
 #include <fstream>
 #include <iterator>
 #include <mutex>
-#include <signal.h>
 #include <thread>
-#include <unistd.h>
 #include <utility>
 
 #include <nlohmann/json.hpp>

@@ -12,8 +12,10 @@ StatusOr<BatchPlan> plan_batches(int64_t batch_size, int64_t global_batch_size, 
   const std::string nearest =
       below == 0 ? str_cat(per_pass) : str_cat(below, " and ", below + per_pass);
   return invalid_argument(
-      "[train] training.global_batch_size must be a multiple of training.batch_size x data-parallel ranks "
-      "(global_batch_size=", global_batch_size, ", batch_size=", batch_size, ", ranks=", dp_size,
+      "[train] training.global_batch_size must be a multiple of training.batch_size x "
+      "data-parallel ranks "
+      "(global_batch_size=",
+      global_batch_size, ", batch_size=", batch_size, ", ranks=", dp_size,
       "); nearest that fit: ", nearest);
 }
 

@@ -1,18 +1,18 @@
 #include "titan/train/launcher.h"
 
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <charconv>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <netinet/in.h>
-#include <poll.h>
-#include <signal.h>
 #include <string>
-#include <sys/prctl.h>
-#include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <unistd.h>
 #include <vector>
 
 #include "titan/base/rank_env.h"

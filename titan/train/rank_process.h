@@ -1,10 +1,10 @@
 // rank_process.h: one rank as a child process. No torch.
 #pragma once
 
+#include <sys/types.h>
 #include <map>
 #include <memory>
 #include <string>
-#include <sys/types.h>
 #include <vector>
 
 #include "titan/base/status.h"

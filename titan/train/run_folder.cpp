@@ -28,11 +28,13 @@ std::string holder_of(int lock) {
 Status take_lock(int lock, const std::string& path) {
   if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return errno_status(errno, "lock", path);
-    return failed_precondition("[run] ", path, " belongs to a run that is still alive (", holder_of(lock),
+    return failed_precondition("[run] ", path, " belongs to a run that is still alive (",
+                               holder_of(lock),
                                "); wait for it, or choose another --job.dump_folder");
   }
   const std::string text = str_cat("host ", host_name(), ", pid ", getpid());
-  if (ftruncate(lock, 0) != 0 || pwrite(lock, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()))
+  if (ftruncate(lock, 0) != 0 ||
+      pwrite(lock, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()))
     return errno_status(errno, "write", path);
   return ok_status();
 }

@@ -12,7 +12,8 @@ namespace titan {
 
 class RunFolder {
  public:
-  /// Makes the folder where it is absent and locks it. An error names the path, or host and pid of the run that holds it.
+  /// Makes the folder where it is absent and locks it. An error names the path, or host and pid of
+  /// the run that holds it.
   static StatusOr<RunFolder> open(const std::filesystem::path& path);
   /// The same places without making or locking anything: for ranks other than 0, and for readers.
   static RunFolder view(const std::filesystem::path& path) { return {path, FileDescriptor()}; }
@@ -25,7 +26,8 @@ class RunFolder {
   std::filesystem::path sample_path(int64_t step) const;
 
  private:
-  RunFolder(std::filesystem::path path, FileDescriptor lock) : path_(std::move(path)), lock_(std::move(lock)) {}
+  RunFolder(std::filesystem::path path, FileDescriptor lock)
+      : path_(std::move(path)), lock_(std::move(lock)) {}
 
   std::filesystem::path path_;
   FileDescriptor lock_;

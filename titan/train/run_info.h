@@ -14,11 +14,11 @@ namespace titan {
 struct RunInfo {
   std::vector<std::string> arguments;  ///< main's, without the program
   std::string description;
-  std::string device;                  ///< "cpu", "NVIDIA H200"
+  std::string device;  ///< "cpu", "NVIDIA H200"
   std::string libtorch_version;
   RankEnv rank;
   std::uint64_t seed = 0;
-  std::vector<int64_t> sample_shape;   ///< C, H, W of the data
+  std::vector<int64_t> sample_shape;  ///< C, H, W of the data
   int64_t num_classes = 0;
   std::vector<std::string> class_names;
 };

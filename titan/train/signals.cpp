@@ -1,9 +1,9 @@
 #include "titan/train/signals.h"
 
-#include <atomic>
-#include <cstring>
 #include <signal.h>
 #include <unistd.h>
+#include <atomic>
+#include <cstring>
 
 namespace titan {
 namespace {
