@@ -1,14 +1,16 @@
+#include "tests/support/catch.h"
+
 #include "titan/config/aliases.h"
 
 #include <set>
 
-#include "tests/config/scratch.h"
-#include "tests/support/catch.h"
 #include "titan/config/field_table.h"
 #include "titan/config/loader.h"
 
+#include "tests/support/temporary_folder.h"
+
 using titan::load_config;
-using titan::testing::Scratch;
+using titan::testing::TemporaryFolder;
 
 namespace {
 // TorchDiTan's default latent config, as diffusion-trainers write it.
@@ -154,7 +156,7 @@ custom_args_module = "torchtitan.experiments.flux.job_config"
 
 titan::StatusOr<titan::LoadedConfig> load(const std::string& toml,
                                           std::vector<std::string> args = {}) {
-  const Scratch scratch;
+  const TemporaryFolder scratch;
   args.push_back("--config=" + scratch.write("a.toml", toml));
   auto loaded = load_config(args);
   INFO((loaded.ok() ? "" : titan::message_of(loaded.status())));
@@ -225,7 +227,7 @@ TEST_CASE("dataset.batch_size = -1 leaves training.batch_size", "[config]") {
 }
 
 TEST_CASE("A bad value of a foreign key is reported under the name it was given", "[config]") {
-  const Scratch scratch;
+  const TemporaryFolder scratch;
   const auto loaded =
       load_config({"--config=" + scratch.write("a.toml", "[metrics]\nsample_freq = 0\n")});
   REQUIRE_FALSE(loaded.ok());

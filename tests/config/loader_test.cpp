@@ -1,13 +1,15 @@
+#include "tests/support/catch.h"
+
 #include "titan/config/loader.h"
 
 #include <random>
 
-#include "tests/config/scratch.h"
-#include "tests/support/catch.h"
+#include "tests/config/environment_variable.h"
+#include "tests/support/temporary_folder.h"
 
 using titan::load_config;
 using titan::testing::EnvironmentVariable;
-using titan::testing::Scratch;
+using titan::testing::TemporaryFolder;
 
 namespace {
 bool contains(const std::string& text, const std::string& part) {
@@ -16,7 +18,7 @@ bool contains(const std::string& text, const std::string& part) {
 
 /// The error of loading `toml` with `args`; "" where it loads.
 std::string error_of(const std::string& toml, std::vector<std::string> args = {}) {
-  const Scratch scratch;
+  const TemporaryFolder scratch;
   args.push_back("--config=" + scratch.write("a.toml", toml));
   const auto loaded = load_config(args);
   if (loaded.ok()) return "";
@@ -35,7 +37,7 @@ TEST_CASE("Without a config there are the defaults", "[config]") {
 }
 
 TEST_CASE("The command line wins over the file, the file over the defaults", "[config]") {
-  const Scratch scratch;
+  const TemporaryFolder scratch;
   const std::string path =
       scratch.write("mine.toml",
                     "[training]\nsteps = 5\nbatch_size = 2\n[model.args]\ndim = 64\n"
@@ -59,11 +61,11 @@ TEST_CASE("The command line wins over the file, the file over the defaults", "[c
 
 TEST_CASE("A config is found by name, with or without its ending, and through the environment",
           "[config]") {
-  const Scratch scratch;
+  const TemporaryFolder scratch;
   scratch.write("toy.toml", "[training]\nsteps = 3\n");
   scratch.write("other.toml", "[training]\nsteps = 4\n");
   titan::LoadOptions options;
-  options.config_folders = {scratch.folder()};
+  options.config_folders = {scratch.path()};
   for (const char* name : {"toy", "toy.toml"}) {
     const auto loaded = load_config({"--job.config_file", name}, options);
     REQUIRE(loaded.ok());
@@ -81,16 +83,16 @@ TEST_CASE("A config is found by name, with or without its ending, and through th
 }
 
 TEST_CASE("The default config is used where nothing else is named", "[config]") {
-  const Scratch scratch;
+  const TemporaryFolder scratch;
   scratch.write("toy.toml", "[training]\nsteps = 3\n");
   titan::LoadOptions options;
-  options.config_folders = {scratch.folder()};
+  options.config_folders = {scratch.path()};
   options.default_config = "toy";
   CHECK(load_config({}, options)->config_name == "toy");
   const auto missing = load_config({"--config=toyy"}, options);
   REQUIRE_FALSE(missing.ok());
   CHECK(contains(titan::message_of(missing.status()), "did you mean toy?"));
-  CHECK_FALSE(load_config({"--config", scratch.folder().string()}, options).ok());
+  CHECK_FALSE(load_config({"--config", scratch.path().string()}, options).ok());
 }
 
 TEST_CASE("All problems are reported at once, with file, line, key and nearest match", "[config]") {
@@ -155,7 +157,7 @@ TEST_CASE("Help outranks every problem", "[config]") {
 }
 
 TEST_CASE("Garbled files and arguments are refused, never fatal", "[config]") {
-  const Scratch scratch;
+  const TemporaryFolder scratch;
   const std::string valid =
       "[training]\nsteps = 5\ndataset = \"a\"\n[model.args]\ndim = 3\nlist = [1, 2.5, "
       "\"x\"]\n[sampling]\n"

@@ -7,13 +7,14 @@ namespace titan::config {
 
 namespace {
 
-/// Handles the bare option `--model.args.no_name`: only here is it known that `name` is a boolean.
+/// Handles `--model.args.no_name` standing alone: only here is it known that `name` is a boolean.
 bool assign_negated(const std::string& name, const ArgValue& value, const FieldTable& table) {
   if (name.rfind("no_", 0) != 0 || value.is_list || value.items.size() != 1) return false;
   const auto field = table.find(kModelArgs + name.substr(3));
-  const RawText* raw = std::get_if<RawText>(&value.items.front());
-  if (field == table.end() || !field->second.is_bool || raw == nullptr) return false;
-  return raw->text == "true" && field->second.assign({{false}, false, value.place}).empty();
+  bool flag = false;
+  if (field == table.end() || !field->second.is_bool) return false;
+  if (!convert(value.items.front(), flag).empty() || !flag) return false;
+  return field->second.assign({{false}, false, value.place}).empty();
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "titan/config/value.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
