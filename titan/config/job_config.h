@@ -1,5 +1,6 @@
-// job_config.h: every setting of a job, with its default. Names are torchtitan's where it has the key
-// (flux-mlperf.md section 6). A model's own settings live under [model.args] and are decoded by the model.
+// job_config.h: every setting of a job, with its default. Names are torchtitan's where it has the
+// key (flux-mlperf.md section 6). A model's own settings live under [model.args] and are decoded by
+// the model.
 #pragma once
 
 #include <cstdint>
@@ -22,13 +23,16 @@ struct JobSection {
 };
 template <class V>
 void visit_fields(JobSection& c, V&& v) {
-  v("config_file", c.config_file, "TOML file: a path, or a name in train_configs/ (also --config, CONFIG, CONFIG_FILE)");
+  v("config_file", c.config_file,
+    "TOML file: a path, or a name in train_configs/ (also --config, CONFIG, CONFIG_FILE)");
   v("dump_folder", c.dump_folder, "run folder; empty = outputs/<config name>");
   v("description", c.description, "free text, kept in run.json");
-  v("device", c.device, "where to train; auto takes CUDA where a device and driver work, and says so",
+  v("device", c.device,
+    "where to train; auto takes CUDA where a device and driver work, and says so",
     rule::one_of({"auto", "cpu", "cuda"}));
   v("print_args", c.print_args, "print the resolved config at start");
-  v("num_threads", c.num_threads, "CPU threads of one rank for tensor operations; 0 = cores / ranks on this host",
+  v("num_threads", c.num_threads,
+    "CPU threads of one rank for tensor operations; 0 = cores / ranks on this host",
     rule::at_least(0));
 }
 
@@ -52,19 +56,29 @@ struct DatasetSection {
   bool flip = false;
   double max_broken_share = 0.01;
   std::string label_field = "cls";
+  bool allow_upscale = true;
+  int64_t channels = 3;
 };
 template <class V>
 void visit_fields(DatasetSection& c, V&& v) {
-  v("image_size", c.image_size, "height, width of images in pixels (or of latents); empty = [img_size, img_size]",
+  v("image_size", c.image_size,
+    "height, width of images in pixels (or of latents); empty = [img_size, img_size]",
     rule::at_least(1));
   v("num_classes", c.num_classes, "number of classes; 0 = as the data set says", rule::at_least(0));
-  v("num_workers", c.num_workers, "threads that read and decode ahead of the step", rule::at_least(1));
-  v("prefetch_batches", c.prefetch_batches, "micro-batches kept ready ahead of the step", rule::at_least(1));
-  v("crop", c.crop, "crop after the covering resize: random (keyed by sample) or center", rule::one_of({"random", "center"}));
+  v("num_workers", c.num_workers, "threads that read and decode ahead of the step",
+    rule::at_least(1));
+  v("prefetch_batches", c.prefetch_batches, "micro-batches kept ready ahead of the step",
+    rule::at_least(1));
+  v("crop", c.crop, "crop after the covering resize: random (keyed by sample) or center",
+    rule::one_of({"random", "center"}));
   v("flip", c.flip, "mirror images left-right at random (keyed by sample)");
-  v("max_broken_share", c.max_broken_share, "the run stops when more than this share of samples read is broken",
-    rule::between(0, 1));
-  v("label_field", c.label_field, "webdataset member that holds the class id (cls, or a key of json)");
+  v("max_broken_share", c.max_broken_share,
+    "the run stops when more than this share of samples read is broken", rule::between(0, 1));
+  v("label_field", c.label_field,
+    "webdataset member that holds the class id (cls, or a key of json)");
+  v("allow_upscale", c.allow_upscale,
+    "images smaller than image_size are enlarged; off = skipped, named and counted as broken");
+  v("channels", c.channels, "channels of synthetic images or latents", rule::at_least(1));
 }
 
 struct TrainingSection {
@@ -87,23 +101,28 @@ template <class V>
 void visit_fields(TrainingSection& c, V&& v) {
   v("dataset", c.dataset, "registered data set");
   v("dataset_path", c.dataset_path, "file or folder of the data set");
-  v("batch_size", c.batch_size, "micro-batch per data-parallel rank, in samples", rule::at_least(1));
+  v("batch_size", c.batch_size, "micro-batch per data-parallel rank, in samples",
+    rule::at_least(1));
   v("global_batch_size", c.global_batch_size,
-    "samples per optimizer step over all ranks; 0 = batch_size x data-parallel ranks; the ratio is the accumulation",
+    "samples per optimizer step over all ranks; 0 = batch_size x data-parallel ranks; the ratio is "
+    "the accumulation",
     rule::at_least(0));
   v("steps", c.steps, "optimizer steps to train", rule::at_least(1));
-  v("max_norm", c.max_norm, "gradients are scaled down to this global norm; 0 = no clipping", rule::at_least(0));
-  v("seed", c.seed, "seed of parameters, noise, data order; unset = drawn once, logged and saved", rule::at_least(0));
+  v("max_norm", c.max_norm, "gradients are scaled down to this global norm; 0 = no clipping",
+    rule::at_least(0));
+  v("seed", c.seed, "seed of parameters, noise, data order; unset = drawn once, logged and saved",
+    rule::at_least(0));
   v("deterministic", c.deterministic, "only deterministic kernels");
-  v("shuffle", c.shuffle, "a new order each epoch, a pure function of seed and epoch; off = stored order");
+  v("shuffle", c.shuffle,
+    "a new order each epoch, a pure function of seed and epoch; off = stored order");
   v("img_size", c.img_size, "side of square images in pixels", rule::at_least(1));
   v("subset_size", c.subset_size, "use only the first n samples", rule::at_least(1));
-  v("mixed_precision_param", c.mixed_precision_param, "dtype of computation; master weights stay float32",
-    rule::one_of({"float32", "bfloat16"}));
-  v("mixed_precision_reduce", c.mixed_precision_reduce, "dtype in which gradients are summed over ranks",
-    rule::one_of({"float32"}));
-  v("class_dropout_prob", c.class_dropout_prob, "share of samples trained without their condition, for guidance",
-    rule::between(0, 1));
+  v("mixed_precision_param", c.mixed_precision_param,
+    "dtype of computation; master weights stay float32", rule::one_of({"float32", "bfloat16"}));
+  v("mixed_precision_reduce", c.mixed_precision_reduce,
+    "dtype in which gradients are summed over ranks", rule::one_of({"float32"}));
+  v("class_dropout_prob", c.class_dropout_prob,
+    "share of samples trained without their condition, for guidance", rule::between(0, 1));
 }
 
 struct ObjectiveSection {
@@ -128,13 +147,17 @@ void visit_fields(ObjectiveSection& c, V&& v) {
   v("logit_std", c.logit_std, "logit_normal: standard deviation of the logit", rule::above(0));
   v("mode_scale", c.mode_scale, "mode: weight of the middle (Esser et al. 2024, section 3.1)",
     rule::between(-1, 1.75));
-  v("shift", c.shift, "timesteps are moved towards noise by this factor; 1 = not at all", rule::above(0));
-  v("loss_weight", c.loss_weight, "rectified_flow: weight of a sample by its noise level (Esser et al. 2024, section 3.1)",
+  v("shift", c.shift, "timesteps are moved towards noise by this factor; 1 = not at all",
+    rule::above(0));
+  v("loss_weight", c.loss_weight,
+    "rectified_flow: weight of a sample by its noise level (Esser et al. 2024, section 3.1)",
     rule::one_of({"none", "sigma_sqrt", "cosmap"}));
   v("prediction", c.prediction, "ddpm: what the model predicts", rule::one_of({"epsilon", "v"}));
   v("num_timesteps", c.num_timesteps, "ddpm: length of the noise schedule", rule::at_least(2));
-  v("beta_schedule", c.beta_schedule, "ddpm: noise schedule", rule::one_of({"linear", "scaled_linear", "cosine"}));
-  v("min_snr_gamma", c.min_snr_gamma, "ddpm: min-SNR loss weight (Hang et al. 2023); 0 = off", rule::at_least(0));
+  v("beta_schedule", c.beta_schedule, "ddpm: noise schedule",
+    rule::one_of({"linear", "scaled_linear", "cosine"}));
+  v("min_snr_gamma", c.min_snr_gamma, "ddpm: min-SNR loss weight (Hang et al. 2023); 0 = off",
+    rule::at_least(0));
 }
 
 struct OptimizerSection {
@@ -149,13 +172,18 @@ struct OptimizerSection {
 };
 template <class V>
 void visit_fields(OptimizerSection& c, V&& v) {
-  v("name", c.name, "optimizer; Adam = AdamW without weight decay", rule::one_of({"AdamW", "Adam"}));
+  v("name", c.name, "optimizer; Adam = AdamW without weight decay",
+    rule::one_of({"AdamW", "Adam"}));
   v("lr", c.lr, "peak learning rate", rule::above(0));
-  v("beta1", c.beta1, "decay of the first moment", FieldRule{.min = 0, .max = 1, .max_exclusive = true});
-  v("beta2", c.beta2, "decay of the second moment", FieldRule{.min = 0, .max = 1, .max_exclusive = true});
+  v("beta1", c.beta1, "decay of the first moment",
+    FieldRule{.min = 0, .max = 1, .max_exclusive = true});
+  v("beta2", c.beta2, "decay of the second moment",
+    FieldRule{.min = 0, .max = 1, .max_exclusive = true});
   v("eps", c.eps, "added to the root of the second moment", rule::above(0));
   v("weight_decay", c.weight_decay, "decoupled weight decay", rule::at_least(0));
-  v("no_decay", c.no_decay, "parameters whose name contains one of these texts get no weight decay (e.g. bias,norm,embedder)");
+  v("no_decay", c.no_decay,
+    "parameters whose name contains one of these texts get no weight decay (e.g. "
+    "bias,norm,embedder)");
   v("implementation", c.implementation, "LibTorch's fused update, or the same in plain operations",
     rule::one_of({"fused", "foreach", "for-loop"}));
 }
@@ -171,11 +199,15 @@ struct LrSchedulerSection {
 };
 template <class V>
 void visit_fields(LrSchedulerSection& c, V&& v) {
-  v("name", c.name, "wsd (warmup, stable, decay), linear (TorchDiTan's warm-up and decay), polynomial, or cosine_restarts",
+  v("name", c.name,
+    "wsd (warmup, stable, decay), linear (TorchDiTan's warm-up and decay), polynomial, or "
+    "cosine_restarts",
     rule::one_of({"wsd", "linear", "polynomial", "cosine_restarts"}));
   v("warmup_steps", c.warmup_steps, "steps of linear warm-up", rule::at_least(0));
-  v("decay_ratio", c.decay_ratio, "wsd: share of the steps that decays; unset = all after the warm-up", rule::between(0, 1));
-  v("decay_type", c.decay_type, "wsd: shape of the decay", rule::one_of({"linear", "cosine", "sqrt", "constant"}));
+  v("decay_ratio", c.decay_ratio,
+    "wsd: share of the steps that decays; unset = all after the warm-up", rule::between(0, 1));
+  v("decay_type", c.decay_type, "wsd: shape of the decay",
+    rule::one_of({"linear", "cosine", "sqrt", "constant"}));
   v("lr_min", c.lr_min, "end of the decay, as a share of optimizer.lr", rule::between(0, 1));
   v("power", c.power, "polynomial: exponent", rule::above(0));
   v("num_cycles", c.num_cycles, "cosine_restarts: number of cycles", rule::at_least(1));
@@ -191,10 +223,14 @@ struct EmaSection {
 template <class V>
 void visit_fields(EmaSection& c, V&& v) {
   v("enable", c.enable, "keep an exponential moving average of the weights, in float32");
-  v("decay", c.decay, "share kept at each update", FieldRule{.min = 0, .max = 1, .max_exclusive = true});
-  v("half_life", c.half_life, "steps in which a weight's share halves; replaces decay: 2^(-interval / half_life)", rule::above(0));
+  v("decay", c.decay, "share kept at each update",
+    FieldRule{.min = 0, .max = 1, .max_exclusive = true});
+  v("half_life", c.half_life,
+    "steps in which a weight's share halves; replaces decay: 2^(-interval / half_life)",
+    rule::above(0));
   v("interval", c.interval, "steps between updates", rule::at_least(1));
-  v("start_step", c.start_step, "before this step the average is a copy of the weights", rule::at_least(0));
+  v("start_step", c.start_step, "before this step the average is a copy of the weights",
+    rule::at_least(0));
 }
 
 struct ParallelismSection {
@@ -206,13 +242,16 @@ struct ParallelismSection {
 };
 template <class V>
 void visit_fields(ParallelismSection& c, V&& v) {
-  v("data_parallel_replicate_degree", c.data_parallel_replicate_degree, "ranks that hold copies of the model; -1 = the rest",
-    rule::at_least(-1));
-  v("data_parallel_shard_degree", c.data_parallel_shard_degree, "ranks over which the model is sharded; -1 = the rest",
-    rule::at_least(-1));
-  v("tensor_parallel_degree", c.tensor_parallel_degree, "reserved; only 1 is built", rule::at_least(1));
-  v("context_parallel_degree", c.context_parallel_degree, "reserved; only 1 is built", rule::at_least(1));
-  v("pipeline_parallel_degree", c.pipeline_parallel_degree, "reserved; only 1 is built", rule::at_least(1));
+  v("data_parallel_replicate_degree", c.data_parallel_replicate_degree,
+    "ranks that hold copies of the model; -1 = the rest", rule::at_least(-1));
+  v("data_parallel_shard_degree", c.data_parallel_shard_degree,
+    "ranks over which the model is sharded; -1 = the rest", rule::at_least(-1));
+  v("tensor_parallel_degree", c.tensor_parallel_degree, "reserved; only 1 is built",
+    rule::at_least(1));
+  v("context_parallel_degree", c.context_parallel_degree, "reserved; only 1 is built",
+    rule::at_least(1));
+  v("pipeline_parallel_degree", c.pipeline_parallel_degree, "reserved; only 1 is built",
+    rule::at_least(1));
 }
 
 struct CommSection {
@@ -221,8 +260,10 @@ struct CommSection {
 };
 template <class V>
 void visit_fields(CommSection& c, V&& v) {
-  v("init_timeout_seconds", c.init_timeout_seconds, "longest wait for the other ranks until the first step ends", rule::at_least(1));
-  v("train_timeout_seconds", c.train_timeout_seconds, "longest wait for the other ranks in a later collective", rule::at_least(1));
+  v("init_timeout_seconds", c.init_timeout_seconds,
+    "longest wait for the other ranks until the first step ends", rule::at_least(1));
+  v("train_timeout_seconds", c.train_timeout_seconds,
+    "longest wait for the other ranks in a later collective", rule::at_least(1));
 }
 
 struct CheckpointSection {
@@ -237,8 +278,10 @@ template <class V>
 void visit_fields(CheckpointSection& c, V&& v) {
   v("enable_checkpoint", c.enable_checkpoint, "save checkpoints and resume from the newest");
   v("folder", c.folder, "folder of checkpoints inside the run folder");
-  v("interval", c.interval, "steps between checkpoints; the last step is always saved", rule::at_least(1));
-  v("keep_latest_k", c.keep_latest_k, "older checkpoints are removed; 0 = keep all", rule::at_least(0));
+  v("interval", c.interval, "steps between checkpoints; the last step is always saved",
+    rule::at_least(1));
+  v("keep_latest_k", c.keep_latest_k, "older checkpoints are removed; 0 = keep all",
+    rule::at_least(0));
   v("load_step", c.load_step, "step to resume from; -1 = the newest", rule::at_least(-1));
   v("allow_change", c.allow_change, "what may differ from the checkpoint's run",
     rule::one_of({"model", "dataset", "seed", "global_batch_size", "objective"}));
@@ -254,8 +297,10 @@ struct MetricsSection {
 };
 template <class V>
 void visit_fields(MetricsSection& c, V&& v) {
-  v("log_freq", c.log_freq, "steps between metric lines; step 1 and the last are always logged", rule::at_least(1));
-  v("log_to_console", c.log_to_console, "metric lines (or a progress bar on a terminal) on the screen");
+  v("log_freq", c.log_freq, "steps between metric lines; step 1 and the last are always logged",
+    rule::at_least(1));
+  v("log_to_console", c.log_to_console,
+    "metric lines (or a progress bar on a terminal) on the screen");
   v("disable_color_printing", c.disable_color_printing, "no colours");
   v("enable_tensorboard", c.enable_tensorboard, "write TensorBoard events");
   v("save_tb_folder", c.save_tb_folder, "folder of TensorBoard events inside the run folder");
@@ -280,7 +325,8 @@ void visit_fields(SamplingSection& c, V&& v) {
   v("num_samples", c.num_samples, "pictures per guidance scale", rule::at_least(1));
   v("steps", c.steps, "sampler steps", rule::at_least(1));
   v("guidance", c.guidance, "guidance scales, drawn side by side; 1 = off", rule::at_least(0));
-  v("classes", c.classes, "classes to draw, repeated as needed; empty = 0, 1, 2, ...", rule::at_least(0));
+  v("classes", c.classes, "classes to draw, repeated as needed; empty = 0, 1, 2, ...",
+    rule::at_least(0));
   v("seed", c.seed, "seed of the initial noise", rule::at_least(0));
   v("show_real", c.show_real, "real pictures of the same classes beside the samples");
   v("use_ema", c.use_ema, "sample from the averaged weights where there are any");
@@ -291,7 +337,8 @@ struct KernelsSection {
 };
 template <class V>
 void visit_fields(KernelsSection& c, V&& v) {
-  v("backend", c.backend, "titan's own operators, or the same mathematics in plain ATen", rule::one_of({"fused", "reference"}));
+  v("backend", c.backend, "titan's own operators, or the same mathematics in plain ATen",
+    rule::one_of({"fused", "reference"}));
 }
 
 struct MemorySection {

@@ -1,14 +1,14 @@
-// data: where samples come from, in which order, and how they become batches. Knows the rank as two integers,
-// nothing of meshes or models.
+// data: where samples come from, in which order, and how they become batches. Knows the rank as two
+// integers, nothing of meshes or models.
 //
 // batch.h: one micro-batch.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <string>
 #include <utility>
 #include <vector>
+
+#include <ATen/core/Tensor.h>
 
 namespace titan {
 
@@ -52,11 +52,14 @@ class NamedTensors {
 
 /// One micro-batch of B samples on the training device.
 struct Batch {
-  NamedTensors fields;  ///< e.g. "image" [B, C, H, W] float32 in [-1, 1] (pixels) or latents; "label" [B] int64
-  at::Tensor sample;    ///< [B] int64: index of each sample in its data set, the key of its random draws
-  at::Tensor epoch;     ///< [B] int64: epoch of each sample (a batch may straddle two)
+  NamedTensors fields;  ///< e.g. "image" [B, C, H, W] float32 in [-1, 1] (pixels) or latents;
+                        ///< "label" [B] int64
+  at::Tensor
+      sample;  ///< [B] int64: index of each sample in its data set, the key of its random draws
+  at::Tensor epoch;  ///< [B] int64: epoch of each sample (a batch may straddle two)
   std::vector<std::string> captions;  ///< B texts, or empty where the data set has none
-  int64_t cursor = 0;   ///< global sample cursor of the first sample of the *global* batch this belongs to
+  int64_t cursor =
+      0;  ///< global sample cursor of the first sample of the *global* batch this belongs to
 
   int64_t size() const { return sample.defined() ? sample.numel() : 0; }
 };

@@ -12,28 +12,29 @@
 namespace titan {
 
 struct DataLoaderOptions {
-  int64_t micro_batch = 1;        ///< samples per call of next() on this rank
-  int64_t global_batch = 1;       ///< samples per optimizer step over all ranks
+  int64_t micro_batch = 1;   ///< samples per call of next() on this rank
+  int64_t global_batch = 1;  ///< samples per optimizer step over all ranks
   int dp_rank = 0;
   int dp_size = 1;
-  int64_t start_cursor = 0;       ///< global sample cursor to start from (a multiple of global_batch)
+  int64_t start_cursor = 0;  ///< global sample cursor to start from (a multiple of global_batch)
   std::uint64_t seed = 0;
   bool shuffle = true;
   int64_t num_workers = 2;
   int64_t prefetch_batches = 4;
   double max_broken_share = 0.01;
-  int64_t subset_size = 0;        ///< 0 = all samples
+  int64_t subset_size = 0;  ///< 0 = all samples
 };
 
 struct DataLoaderStats {
-  double wait_s = 0;              ///< time next() has waited for data, since the loader was made
+  double wait_s = 0;  ///< time next() has waited for data, since the loader was made
   int64_t samples_read = 0;
-  int64_t broken = 0;             ///< samples skipped
+  int64_t broken = 0;  ///< samples skipped
 };
 
-/// Micro-batch i of step s on rank r holds global slots s * global_batch + r * (global_batch / dp_size) + i * micro_batch ...:
-/// ranks take their slices of the same global batch, so the numbers are the same on any layout. Slot g is position
-/// g mod N of epoch g / N; a broken sample is replaced from a probe sequence keyed by (seed, epoch, index, attempt).
+/// Micro-batch i of step s on rank r holds global slots s * global_batch + r * (global_batch /
+/// dp_size) + i * micro_batch ...: ranks take their slices of the same global batch, so the numbers
+/// are the same on any layout. Slot g is position g mod N of epoch g / N; a broken sample is
+/// replaced from a probe sequence keyed by (seed, epoch, index, attempt).
 class DataLoader {
  public:
   /// An error if the data set is smaller than the global batch, or sizes do not divide.
@@ -41,7 +42,8 @@ class DataLoader {
                                                       const DataLoaderOptions& options);
   virtual ~DataLoader() = default;
 
-  /// The next micro-batch (CPU tensors; a CUDA trainer copies). Error: too many broken samples, or a read error that stays.
+  /// The next micro-batch (CPU tensors; a CUDA trainer copies). Error: too many broken samples, or
+  /// a read error that stays.
   virtual StatusOr<Batch> next() = 0;
 
   virtual DataLoaderStats stats() const = 0;

@@ -1,13 +1,14 @@
-// dataset.h: random access to samples. Reading is a pure function of (index, draw key): any thread, any order.
+// dataset.h: random access to samples. Reading is a pure function of (index, draw key): any thread,
+// any order.
 #pragma once
-
-#include <ATen/core/Tensor.h>
 
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include <ATen/core/Tensor.h>
 
 #include "titan/base/status.h"
 #include "titan/data/batch.h"
@@ -24,7 +25,8 @@ struct DrawKey {
 
 /// One sample on the CPU.
 struct Sample {
-  NamedTensors fields;  ///< tensors without the batch dimension; "image" [C, H, W] float32, "label" [] int64
+  NamedTensors
+      fields;  ///< tensors without the batch dimension; "image" [C, H, W] float32, "label" [] int64
   std::string caption;
 };
 
@@ -35,12 +37,18 @@ class Dataset {
   /// Number of samples, at least 1.
   virtual int64_t size() const = 0;
 
-  /// Reads sample `index` in [0, size()). Thread-safe. Errors: kDataLoss / kInvalidArgument for a broken or unusable sample
-  /// (the loader skips, names and counts it); kUnavailable for a read error that may pass (retried, then the run stops).
+  /// Reads sample `index` in [0, size()). Thread-safe. Every sample has the same fields, shapes and
+  /// dtypes. Errors: kDataLoss / kInvalidArgument for a broken or unusable sample (the loader
+  /// skips, names and counts it); kUnavailable for a read error that may pass (retried, then the
+  /// run stops).
   virtual StatusOr<Sample> read(int64_t index, const DrawKey& key) const = 0;
 
   /// Name of a sample for messages: "shapes-0001.tar:000123.jpg".
   virtual std::string describe(int64_t index) const = 0;
+
+  /// Class of a sample without decoding its image; empty where samples carry no class or only
+  /// read() can tell.
+  virtual std::optional<int64_t> label_of(int64_t /*index*/) const { return std::nullopt; }
 
   /// 0 where samples carry no class.
   virtual int64_t num_classes() const { return 0; }
@@ -51,12 +59,14 @@ class Dataset {
   virtual std::string fingerprint() const = 0;
 };
 
-/// Opens the data set that training.dataset names (synthetic, cifar10, class_folder, webdataset, latents, and what
-/// register_dataset added). An unknown name lists the known ones.
+/// Opens the data set that training.dataset names (synthetic, cifar10, class_folder, webdataset,
+/// latents, and what register_dataset added). An unknown name lists the known ones.
 StatusOr<std::unique_ptr<Dataset>> open_dataset(const JobConfig& config);
 
 using DatasetFactory = StatusOr<std::unique_ptr<Dataset>> (*)(const JobConfig&);
 /// Adds a data set by name; an error if the name is taken.
 Status register_dataset(const std::string& name, DatasetFactory factory);
+/// Forgets what register_dataset added. For tests.
+void reset_dataset_registry();
 
 }  // namespace titan

@@ -1,9 +1,9 @@
 #include "titan/data/tensor_file.h"
 
-#include <ATen/ATen.h>
-
 #include <array>
 #include <utility>
+
+#include <ATen/ATen.h>
 
 namespace titan {
 namespace {

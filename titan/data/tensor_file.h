@@ -1,11 +1,11 @@
 // tensor_file.h: safetensors files as tensors (titan/io knows no torch).
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <memory>
 #include <string>
 #include <vector>
+
+#include <ATen/core/Tensor.h>
 
 #include "titan/base/status.h"
 #include "titan/io/safetensors.h"

@@ -1,0 +1,84 @@
+#include "titan/data/batch_builder.h"
+
+#include <cstring>
+#include <exception>
+#include <iterator>
+
+#include <ATen/ATen.h>
+
+namespace titan {
+
+BatchBuilder::BatchBuilder(int64_t num_slots, int64_t cursor)
+    : num_slots_(num_slots), remaining_(num_slots), errors_(num_slots), broken_by_slot_(num_slots) {
+  batch_.cursor = cursor;
+  batch_.sample = at::empty({num_slots}, at::kLong);
+  batch_.epoch = at::empty({num_slots}, at::kLong);
+  batch_.captions.resize(num_slots);
+}
+
+void BatchBuilder::put(int64_t i, StatusOr<FilledSlot> filled) {
+  Status status = filled.status();
+  if (status.ok()) {
+    status = store(i, *filled);
+    broken_by_slot_[i] = std::move(filled->broken);
+    batch_.captions[i] = std::move(filled->sample.caption);
+  }
+  const std::lock_guard<std::mutex> lock(mutex_);
+  errors_[i] = std::move(status);
+  if (--remaining_ == 0) complete_.notify_all();
+}
+
+Status BatchBuilder::store(int64_t i, const FilledSlot& filled) {
+  batch_.sample.mutable_data_ptr<int64_t>()[i] = filled.index;
+  batch_.epoch.mutable_data_ptr<int64_t>()[i] = filled.epoch;
+  Status status;
+  try {
+    status = copy_fields(i, filled.sample);
+  } catch (const std::exception& error) {  // out of memory: a pool's task must not throw
+    status = internal_error(error.what());
+  }
+  return annotate(status, str_cat("[data] sample ", filled.index));
+}
+
+Status BatchBuilder::copy_fields(int64_t i, const Sample& sample) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (batch_.fields.empty()) {
+      for (const auto& [name, tensor] : sample.fields) {
+        std::vector<int64_t> sizes = {num_slots_};
+        sizes.insert(sizes.end(), tensor.sizes().begin(), tensor.sizes().end());
+        batch_.fields.set(name, at::empty(sizes, tensor.scalar_type()));
+      }
+    }
+  }
+  // The fields are made once and then only read here: places of different slots do not meet.
+  if (batch_.fields.size() != sample.fields.size())
+    return internal_error("has other fields than the rest of its batch");
+  for (const auto& [name, tensor] : sample.fields) {
+    const at::Tensor whole = batch_.fields.get(name);
+    if (!whole.defined() || whole.scalar_type() != tensor.scalar_type() ||
+        whole.sizes().slice(1) != tensor.sizes())
+      return internal_error("has a field '", name,
+                            "' of another shape or type than the rest of its batch");
+    // memcpy, not copy_: an ATen operator would start an OpenMP team in every worker thread.
+    const at::Tensor dense = tensor.contiguous();
+    std::memcpy(static_cast<char*>(whole.mutable_data_ptr()) + i * dense.nbytes(),
+                dense.const_data_ptr(), dense.nbytes());
+  }
+  return ok_status();
+}
+
+StatusOr<Batch> BatchBuilder::take() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  complete_.wait(lock, [this] { return remaining_ == 0; });
+  for (std::vector<std::string>& slot : broken_by_slot_)
+    broken_.insert(broken_.end(), std::make_move_iterator(slot.begin()),
+                   std::make_move_iterator(slot.end()));
+  for (const Status& status : errors_) TITAN_RETURN_IF_ERROR(status);
+  bool any_caption = false;
+  for (const std::string& caption : batch_.captions) any_caption = any_caption || !caption.empty();
+  if (!any_caption) batch_.captions.clear();
+  return std::move(batch_);
+}
+
+}  // namespace titan

@@ -1,0 +1,48 @@
+// batch_builder.h: one micro-batch under construction by several threads.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "titan/base/status.h"
+#include "titan/data/batch.h"
+#include "titan/data/slot_reader.h"
+
+namespace titan {
+
+/// Takes samples for its slots in any order, from any thread; the batch is complete when all have
+/// come. The first sample decides fields, shapes and dtypes; samples are copied straight to their
+/// place.
+class BatchBuilder {
+ public:
+  BatchBuilder(int64_t num_slots, int64_t cursor);
+
+  /// Fills slot `i`, or notes its error. Each slot once.
+  void put(int64_t i, StatusOr<FilledSlot> filled);
+
+  /// Waits until every slot has come. The batch, or the error of the lowest slot that has one.
+  /// Once.
+  StatusOr<Batch> take();
+  /// After take(): what was skipped, in slot order.
+  const std::vector<std::string>& broken() const { return broken_; }
+
+ private:
+  Status store(int64_t i, const FilledSlot& filled);
+  Status copy_fields(int64_t i, const Sample& sample);
+
+  const int64_t num_slots_;
+  Batch batch_;
+  std::mutex mutex_;
+  std::condition_variable complete_;
+  int64_t remaining_;
+  std::vector<Status> errors_;
+  std::vector<std::vector<std::string>> broken_by_slot_;
+  std::vector<std::string> broken_;
+};
+
+}  // namespace titan

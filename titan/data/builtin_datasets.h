@@ -1,0 +1,25 @@
+// builtin_datasets.h: the data sets that come with titan; open_dataset finds them by name.
+#pragma once
+
+#include <memory>
+
+#include "titan/base/status.h"
+#include "titan/data/dataset.h"
+
+namespace titan {
+
+/// Noise around a mean per class, made from (index) alone: no file, 1,000,000 samples [channels, H,
+/// W]. For tests and benchmarks.
+StatusOr<std::unique_ptr<Dataset>> open_synthetic(const JobConfig& config);
+/// CIFAR-10's binary version: data_batch_*.bin in dataset_path or its sub-folder
+/// cifar-10-batches-bin.
+StatusOr<std::unique_ptr<Dataset>> open_cifar10(const JobConfig& config);
+/// A folder with a sub-folder of images per class.
+StatusOr<std::unique_ptr<Dataset>> open_class_folder(const JobConfig& config);
+/// Tars of <key>.<extension> members: a folder of tars, one tar, or a glob pattern.
+StatusOr<std::unique_ptr<Dataset>> open_webdataset(const JobConfig& config);
+/// Safetensors files with `latents` [N, C, H, W] or [N, C, T, H, W] and `labels` [N]: a file or a
+/// folder of shards.
+StatusOr<std::unique_ptr<Dataset>> open_latents(const JobConfig& config);
+
+}  // namespace titan

@@ -1,0 +1,62 @@
+#include <map>
+#include <mutex>
+
+#include "titan/config/job_config.h"
+#include "titan/data/builtin_datasets.h"
+#include "titan/data/dataset.h"
+
+namespace titan {
+namespace {
+
+using Factories = std::map<std::string, DatasetFactory>;
+
+Factories builtin() {
+  return {{"synthetic", open_synthetic},
+          {"cifar10", open_cifar10},
+          {"class_folder", open_class_folder},
+          {"webdataset", open_webdataset},
+          {"latents", open_latents}};
+}
+
+struct Registry {
+  std::mutex mutex;
+  Factories factories = builtin();
+};
+
+Registry& registry() {
+  static Registry instance;
+  return instance;
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<Dataset>> open_dataset(const JobConfig& config) {
+  DatasetFactory factory = nullptr;
+  std::string known;
+  {
+    const std::lock_guard<std::mutex> lock(registry().mutex);
+    for (const auto& [name, candidate] : registry().factories) {
+      known += (known.empty() ? "" : ", ") + name;
+      if (name == config.training.dataset) factory = candidate;
+    }
+  }
+  if (factory == nullptr)
+    return not_found("[data] training.dataset names no known data set ('", config.training.dataset,
+                     "'; known: ", known, ")");
+  return factory(config);
+}
+
+Status register_dataset(const std::string& name, DatasetFactory factory) {
+  const std::lock_guard<std::mutex> lock(registry().mutex);
+  if (!registry().factories.emplace(name, factory).second)
+    return {absl::StatusCode::kAlreadyExists,
+            str_cat("[data] a data set of this name exists ('", name, "')")};
+  return ok_status();
+}
+
+void reset_dataset_registry() {
+  const std::lock_guard<std::mutex> lock(registry().mutex);
+  registry().factories = builtin();
+}
+
+}  // namespace titan

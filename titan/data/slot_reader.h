@@ -1,0 +1,29 @@
+// slot_reader.h: fills one slot of a batch: reads its sample, retries errors that may pass,
+// replaces broken samples.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "titan/base/status.h"
+#include "titan/data/data_order.h"
+#include "titan/data/dataset.h"
+
+namespace titan {
+
+/// What a slot came to hold.
+struct FilledSlot {
+  Sample sample;
+  int64_t index = 0;  ///< the sample's index: the slot's own, or that of its replacement
+  std::uint32_t epoch = 0;
+  std::vector<std::string> broken;  ///< samples skipped on the way, named, with the reason
+};
+
+/// Reads the sample of `slot`. kDataLoss and kInvalidArgument mark a broken sample: the next of the
+/// probe sequence is tried, up to 100. kUnavailable is retried three times, then fails. Anything
+/// else fails.
+StatusOr<FilledSlot> fill_slot(const Dataset& dataset, const DataOrder& order, std::uint64_t seed,
+                               int64_t slot);
+
+}  // namespace titan
