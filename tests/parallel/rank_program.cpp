@@ -49,7 +49,8 @@ int run(const std::string& mode, ProcessGroupGuard& group) {
 
 int main(int argc, char** argv) {
   if (const auto code = titan::launch_ranks_if_asked(argc, argv)) return *code;
-  titan::install_signal_handlers();  // as a trainer: the launcher's SIGTERM is a wish, the watch ends the rank
+  titan::install_signal_handlers();  // as a trainer: the launcher's SIGTERM is a wish, the watch
+                                     // ends the rank
   titan::parallel::quiet_libtorch();
   const titan::RankEnv env = titan::rank_env_from_environment().value();
   titan::configure_logging({.rank = env.rank, .world_size = env.world_size});

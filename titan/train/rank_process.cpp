@@ -73,7 +73,7 @@ StatusOr<std::unique_ptr<RankProcess>> RankProcess::start(const RankStart& start
   SpawnSettings settings;
   std::vector<int> write_ends;
   for (const auto& [target, inherit] : {std::pair{STDOUT_FILENO, start.inherit_stdout},
-                                       std::pair{STDERR_FILENO, start.inherit_stderr}}) {
+                                        std::pair{STDERR_FILENO, start.inherit_stderr}}) {
     if (inherit) continue;
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0) {

@@ -1,0 +1,68 @@
+#include "titan/parallel/cuda/cuda_services.h"
+
+#include <ATen/cuda/CUDAContext.h>
+#include <ATen/cuda/CUDAEvent.h>
+#include <c10/cuda/CUDACachingAllocator.h>
+#include <c10/cuda/CUDAFunctions.h>
+#include <c10/cuda/CUDAGuard.h>
+
+namespace titan::parallel {
+namespace {
+
+c10::DeviceIndex index(int device) { return static_cast<c10::DeviceIndex>(device); }
+
+class CudaEvent : public DeviceEvent {
+ public:
+  void record() override { event_.record(); }
+  bool passed() const override { return event_.query(); }
+  double seconds_since(const DeviceEvent& earlier) override {
+    event_.synchronize();  // host sync
+    constexpr double kSecondsPerMillisecond = 1e-3;
+    return kSecondsPerMillisecond *
+           static_cast<double>(dynamic_cast<const CudaEvent&>(earlier).event_.elapsed_time(event_));
+  }
+
+ private:
+  at::cuda::CUDAEvent event_{cudaEventDefault};  // LibTorch's own default cannot be timed
+};
+
+class CudaServices : public DeviceServices {
+ public:
+  int device_count() const override { return c10::cuda::device_count(); }
+  std::string name(int device) const override {
+    return at::cuda::getDeviceProperties(index(device))->name;
+  }
+  void set_device(int device) override { c10::cuda::set_device(index(device)); }
+  void synchronize(int device) override {
+    const c10::cuda::CUDAGuard guard(index(device));
+    c10::cuda::device_synchronize();
+  }
+  memory::MemoryStats memory_stats(int device) const override;
+  void reset_memory_peak(int device) override {
+    c10::cuda::CUDACachingAllocator::resetPeakStats(index(device));
+  }
+  std::unique_ptr<DeviceEvent> make_event() override { return std::make_unique<CudaEvent>(); }
+};
+
+memory::MemoryStats CudaServices::memory_stats(int device) const {
+  memory::MemoryStats stats;
+  stats.capacity =
+      static_cast<int64_t>(at::cuda::getDeviceProperties(index(device))->totalGlobalMem);
+  // Before the first allocation the allocator has no entry for the device.
+  if (!c10::cuda::CUDACachingAllocator::get()->initialized()) return stats;
+  const auto all = c10::cuda::CUDACachingAllocator::getDeviceStats(index(device));
+  constexpr auto kAll = static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+  stats.active = all.active_bytes[kAll].current;
+  stats.peak_active = all.active_bytes[kAll].peak;
+  stats.reserved = all.reserved_bytes[kAll].current;
+  stats.peak_reserved = all.reserved_bytes[kAll].peak;
+  stats.num_alloc_retries = all.num_alloc_retries;
+  stats.num_ooms = all.num_ooms;
+  return stats;
+}
+
+}  // namespace
+
+std::unique_ptr<DeviceServices> make_cuda_services() { return std::make_unique<CudaServices>(); }
+
+}  // namespace titan::parallel

@@ -1,0 +1,99 @@
+#include "titan/parallel/cuda_library.h"
+
+#include <dlfcn.h>
+#include <filesystem>
+
+#include "titan/base/log.h"
+#include "titan/parallel/device_services.h"
+
+namespace titan::parallel {
+namespace {
+
+/// Asks the driver itself, not the CUDA runtime: that one comes with the library that is not loaded
+/// yet. Empty = it has a device.
+std::string why_no_device() {
+  void* driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+  if (driver == nullptr) return "no NVIDIA driver was found (libcuda.so.1)";
+  const auto init = reinterpret_cast<int (*)(unsigned)>(dlsym(driver, "cuInit"));
+  const auto count_devices = reinterpret_cast<int (*)(int*)>(dlsym(driver, "cuDeviceGetCount"));
+  if (init == nullptr || count_devices == nullptr) return "libcuda.so.1 is not an NVIDIA driver";
+  const int code = init(0);
+  if (code == 100) return "the NVIDIA driver sees no device";  // CUDA_ERROR_NO_DEVICE
+  if (code != 0) return str_cat("the NVIDIA driver does not start (cuInit says ", code, ")");
+  int count = 0;
+  if (count_devices(&count) != 0 || count == 0) return "the NVIDIA driver sees no device";
+  return {};
+}
+
+std::string library_path() {
+  Dl_info self{};
+  dladdr(reinterpret_cast<void*>(&load_cuda_library), &self);
+  const std::filesystem::path here = self.dli_fname == nullptr ? "" : self.dli_fname;
+  return (here.parent_path() / "libtitan_cuda.so").string();
+}
+
+CudaLibrary load() {
+  CudaLibrary library;
+  library.reason = why_no_device();
+  library.has_driver = library.reason.empty();
+  if (!library.has_driver) return library;
+  const Status loaded = load_cuda_library_from(library_path());
+  library.loaded = loaded.ok();
+  library.reason = message_of(loaded);
+  if (!library.loaded) TITAN_LOG(WARNING) << "[device] the GPU is not used: " << library.reason;
+  return library;
+}
+
+StatusOr<c10::Device> choose_cuda(int local_rank) {
+  DeviceServices* services = device_services();
+  const int count = services->device_count();
+  if (local_rank >= count) {
+    return invalid_argument(
+        "[device] more ranks on this host than devices (local_rank=", local_rank,
+        ", devices=", count, "); use fewer ranks or --job.device=cpu");
+  }
+  services->set_device(local_rank);
+  return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(local_rank));
+}
+
+}  // namespace
+
+Status load_cuda_library_from(const std::string& path) {
+  if (!std::filesystem::exists(path)) {
+    return failed_precondition("this build has no CUDA library (", path,
+                               "); it needs nvcc and TITAN_CUDA=ON");
+  }
+  // Global: LibTorch finds its CUDA hooks, and other libraries their kernels, by name.
+  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
+  if (library == nullptr)
+    return failed_precondition("the CUDA library cannot be loaded: ", dlerror());
+  const auto register_all = reinterpret_cast<void (*)()>(dlsym(library, "titan_cuda_register"));
+  if (register_all == nullptr) return failed_precondition("not titan's CUDA library (", path, ")");
+  register_all();
+  return ok_status();
+}
+
+const CudaLibrary& load_cuda_library() {
+  static const CudaLibrary library = load();
+  return library;
+}
+
+StatusOr<c10::Device> choose_device(const std::string& wanted, int local_rank) {
+  if (wanted == "cpu") return c10::Device(c10::kCPU);
+  const CudaLibrary& library = load_cuda_library();
+  if (wanted == "cuda" && !library.loaded) {
+    return invalid_argument("[device] job.device=cuda, but ", library.reason);
+  }
+  if (!library.loaded) {
+    TITAN_LOG(INFO) << "[device] training on cpu (job.device=auto)";
+    return c10::Device(c10::kCPU);
+  }
+  TITAN_ASSIGN_OR_RETURN(const c10::Device device, choose_cuda(local_rank));
+  if (wanted == "auto") {
+    TITAN_LOG(INFO) << "[device] training on " << device.str() << ", "
+                    << device_services()->name(local_rank) << " (job.device=auto)";
+  }
+  return device;
+}
+
+}  // namespace titan::parallel
