@@ -102,7 +102,7 @@ function(titan_add_cuda_library)
   target_compile_options(titan_cuda PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Wno-interference-size>)
   # Nothing of ours need name a symbol of them, yet loading this library must load them.
   target_link_libraries(titan_cuda PRIVATE
-    "-Wl,--push-state,--no-as-needed" titan_wheel_torch_cuda titan_wheel_c10_cuda "-Wl,--pop-state" titan)
+    "-Wl,--no-as-needed" titan_wheel_torch_cuda titan_wheel_c10_cuda "-Wl,--as-needed" titan)
   target_precompile_headers(titan_cuda REUSE_FROM titan_torch_objects)
   set_target_properties(titan_cuda PROPERTIES JOB_POOL_COMPILE titan_torch_pool)
 endfunction()
