@@ -3,6 +3,7 @@
 #include "titan/models/dit/config.h"
 
 #include "titan/models/dit/flops.h"
+#include "titan/models/dit/spec.h"
 
 namespace titan {
 namespace {
@@ -51,6 +52,51 @@ TEST_CASE("DiT FLOPs do not count per-sample weights per token", "[dit]") {
   REQUIRE(large_image.block_linears == 4 * small_image.block_linears);
   REQUIRE(large_image.attention == 16 * small_image.attention);
   REQUIRE(models::model_flops(small_image).train == 3 * small_image.forward());
+}
+
+DataShape latents() { return {.image = {4, 8, 12}, .num_classes = 10}; }
+
+TEST_CASE("the registered DiT takes flavor, args and data", "[dit]") {
+  clear_models();
+  REQUIRE(models::register_dit().ok());
+  StatusOr<const ModelSpec*> spec = find_model("dit");
+  REQUIRE(spec.ok());
+  JobConfig job;
+  job.model.flavor = "debugmodel";
+  job.model.args["n_layers"] = {.items = {int64_t{2}}, .is_list = false, .place = "test.toml:3"};
+  job.model.args["norm_type"] = {
+      .items = {RawText{"layernorm"}}, .is_list = false, .place = "--model.args.norm_type"};
+  StatusOr<models::DitConfig> config = models::resolve_dit_config(job, latents());
+  REQUIRE(config.ok());
+  REQUIRE(config->n_layers == 2);
+  REQUIRE(config->dim == 256);
+  REQUIRE(config->norm_type == "layernorm");
+  REQUIRE(config->in_channels == 4);
+  REQUIRE(config->num_classes == 10);
+  StatusOr<std::shared_ptr<Model>> model = (*spec)->build(job, latents());
+  REQUIRE(model.ok());
+  int64_t count = 0;
+  for (const at::Tensor& parameter : (*model)->parameters()) count += parameter.numel();
+  REQUIRE(count == models::parameter_count(*config));
+  REQUIRE((*spec)->flops(job, latents())->forward == models::dit_flops(*config, 8, 12).forward());
+  clear_models();
+}
+
+TEST_CASE("settings that do not fit the data or each other are refused by name", "[dit]") {
+  JobConfig job;
+  job.model.args["in_channels"] = {.items = {int64_t{3}}, .is_list = false, .place = "test.toml:3"};
+  REQUIRE_THAT(message_of(models::resolve_dit_config(job, latents()).status()),
+               Catch::Contains("in_channels=3"));
+  job.model.args = {{"n_layer", {.items = {int64_t{3}}, .is_list = false, .place = "test.toml:4"}}};
+  REQUIRE_THAT(message_of(models::resolve_dit_config(job, latents()).status()),
+               Catch::Contains("n_layers") && Catch::Contains("test.toml:4"));
+  job.model.args.clear();
+  REQUIRE_THAT(
+      message_of(models::resolve_dit_config(job, {.image = {4, 7, 8}, .num_classes = 10}).status()),
+      Catch::Contains("image=7x8"));
+  REQUIRE_THAT(
+      message_of(models::resolve_dit_config(job, {.image = {4, 8, 8}, .num_classes = 0}).status()),
+      Catch::Contains("num_classes"));
 }
 
 }  // namespace
