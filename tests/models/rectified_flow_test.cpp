@@ -1,9 +1,10 @@
+#include "tests/support/catch.h"
+
 #include "titan/models/objectives/rectified_flow.h"
 
-#include "tests/support/catch.h"
-// example_batch.h follows Catch's header.
-#include "tests/models/example_batch.h"
 #include "titan/base/check.h"
+
+#include "tests/models/example_batch.h"
 
 using titan::TrainingExample;
 using titan::objectives::FlowDirection;

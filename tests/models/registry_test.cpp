@@ -1,11 +1,12 @@
+#include "tests/support/catch.h"
+
 #include "titan/models/objectives/registry.h"
 
-#include "tests/support/catch.h"
-// example_batch.h follows Catch's header.
-#include "tests/models/example_batch.h"
 #include "titan/models/samplers/ddim.h"
 #include "titan/models/samplers/euler.h"
 #include "titan/models/samplers/registry.h"
+
+#include "tests/models/example_batch.h"
 
 namespace {
 const titan::DataShape kShape{.image = {2, 3, 5}, .num_classes = 10};

@@ -1,6 +1,7 @@
+#include "tests/support/catch.h"
+
 #include "titan/models/objectives/timesteps.h"
 
-#include "tests/support/catch.h"
 #include "tests/support/golden.h"
 
 namespace objectives = titan::objectives;

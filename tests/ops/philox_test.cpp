@@ -1,6 +1,7 @@
+#include "tests/support/catch.h"
+
 #include "titan/ops/philox.h"
 
-#include "tests/support/catch.h"
 #include "titan/base/check.h"
 #include "titan/kernels/philox.h"
 

@@ -1,9 +1,10 @@
+#include "tests/support/catch.h"
+
 #include "titan/optim/ema.h"
 
-#include "tests/support/catch.h"
-// flat_model.h follows Catch's header.
-#include "tests/optim/flat_model.h"
 #include "titan/base/check.h"
+
+#include "tests/optim/flat_model.h"
 
 using titan::optim::Ema;
 using titan::parallel::FlatUnit;

@@ -1,11 +1,11 @@
 // flat_model.h: flat buffers without a model behind them, for tests of the optimizer.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <string>
 #include <utility>
 #include <vector>
+
+#include <torch/torch.h>
 
 #include "titan/parallel/flat_parameters.h"
 

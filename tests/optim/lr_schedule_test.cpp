@@ -1,6 +1,7 @@
+#include "tests/support/catch.h"
+
 #include "titan/optim/lr_schedule.h"
 
-#include "tests/support/catch.h"
 #include "tests/support/golden.h"
 
 using titan::LrSchedulerSection;

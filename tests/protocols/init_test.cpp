@@ -1,6 +1,7 @@
+#include "tests/support/catch.h"
+
 #include "titan/protocols/init.h"
 
-#include "tests/support/catch.h"
 #include "titan/base/check.h"
 
 namespace init = titan::init;

@@ -1,13 +1,13 @@
 #include "titan/ops/philox.h"
 
+#include <algorithm>
+#include <vector>
+
 #include <ATen/Parallel.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/empty.h>
 #include <torch/csrc/autograd/autograd_not_implemented_fallback.h>
 #include <torch/library.h>
-
-#include <algorithm>
-#include <vector>
 
 #include "titan/base/check.h"
 #include "titan/kernels/philox.h"

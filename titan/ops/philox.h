@@ -2,9 +2,9 @@
 // dropout.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <cstdint>
+
+#include <ATen/core/Tensor.h>
 
 #include "titan/base/philox.h"
 

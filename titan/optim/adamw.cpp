@@ -1,12 +1,12 @@
 #include "titan/optim/adamw.h"
 
+#include <algorithm>
+#include <utility>
+
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/pow.h>
 #include <ATen/ops/zeros_like.h>
-
-#include <algorithm>
-#include <utility>
 
 #include "titan/base/check.h"
 

@@ -4,11 +4,11 @@
 //   p <- p - lr / (1 - b1^n) m / (sqrt(v) / sqrt(1 - b2^n) + eps)
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <cstdint>
 #include <string>
 #include <vector>
+
+#include <ATen/core/Tensor.h>
 
 #include "titan/config/job_config.h"
 #include "titan/optim/step_state.h"

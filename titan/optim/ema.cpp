@@ -1,10 +1,10 @@
 #include "titan/optim/ema.h"
 
-#include <ATen/core/grad_mode.h>
-
 #include <algorithm>
 #include <cmath>
 #include <exception>
+
+#include <ATen/core/grad_mode.h>
 
 #include "titan/base/check.h"
 #include "titan/base/log.h"

@@ -1,10 +1,10 @@
 // ema.h: exponential moving average of the weights, float32, laid out as the flat buffers.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <cstdint>
 #include <vector>
+
+#include <ATen/core/Tensor.h>
 
 #include "titan/config/job_config.h"
 #include "titan/parallel/flat_parameters.h"

@@ -1,13 +1,13 @@
 #include "titan/optim/grad_norm.h"
 
+#include <algorithm>
+#include <numeric>
+
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/zeros.h>
-
-#include <algorithm>
-#include <numeric>
 
 #include "titan/base/check.h"
 

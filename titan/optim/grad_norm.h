@@ -2,10 +2,10 @@
 // waiting for the host.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <functional>
 #include <vector>
+
+#include <ATen/core/Tensor.h>
 
 #include "titan/parallel/flat_parameters.h"
 

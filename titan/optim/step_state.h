@@ -5,11 +5,11 @@
 // comes from host scalars (a captured graph replays right) and nothing waits for the host.
 #pragma once
 
+#include <cstdint>
+
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
-
-#include <cstdint>
 
 namespace titan::optim {
 

@@ -1,13 +1,13 @@
 #include "titan/protocols/init.h"
 
-#include <ATen/Parallel.h>
-#include <ATen/core/grad_mode.h>
-#include <ATen/ops/empty.h>
-
 #include <algorithm>
 #include <cmath>
 #include <functional>
 #include <numbers>
+
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
 
 #include "titan/base/check.h"
 #include "titan/base/hash.h"

@@ -27,11 +27,14 @@ void uniform_(const at::Tensor& parameter, const ParameterKey& key, double low, 
 void xavier_uniform_(const at::Tensor& parameter, const ParameterKey& key);
 void constant_(const at::Tensor& parameter, double value);
 
-/// The same for a run of consecutive elements: fills `slice` with elements offset, offset + 1, ... of the parameter's row-major
-/// global tensor. A whole tensor filled piece by piece has the bits of the tensor filled at once.
+/// The same for a run of consecutive elements: fills `slice` with elements offset, offset + 1, ...
+/// of the parameter's row-major global tensor. A whole tensor filled piece by piece has the bits of
+/// the tensor filled at once.
 void normal_slice_(const at::Tensor& slice, const ParameterKey& key, int64_t offset, double stddev);
-void truncated_normal_slice_(const at::Tensor& slice, const ParameterKey& key, int64_t offset, double stddev, double limit);
-void uniform_slice_(const at::Tensor& slice, const ParameterKey& key, int64_t offset, double low, double high);
+void truncated_normal_slice_(const at::Tensor& slice, const ParameterKey& key, int64_t offset,
+                             double stddev, double limit);
+void uniform_slice_(const at::Tensor& slice, const ParameterKey& key, int64_t offset, double low,
+                    double high);
 /// Bound of xavier_uniform_ for a parameter of this global shape.
 double xavier_bound(at::IntArrayRef shape);
 

@@ -8,8 +8,6 @@
 #include <cmath>
 #include <cstring>
 
-#include "titan/base/philox.h"
-
 #define TITAN_INLINE inline __attribute__((always_inline))
 
 namespace titan::kernels {

@@ -1,8 +1,8 @@
 #include "titan/models/objectives/ddpm.h"
 
-#include <ATen/ops/tensor.h>
-
 #include <vector>
+
+#include <ATen/ops/tensor.h>
 
 #include "titan/ops/philox.h"
 

@@ -14,7 +14,7 @@ struct DdpmOptions {
   BetaSchedule schedule = BetaSchedule::kLinear;
   Prediction prediction = Prediction::kEpsilon;
   double min_snr_gamma = 0;  ///< 0 = unweighted
-  ClassDropout dropout;
+  ClassDropout dropout = {};
 };
 
 /// x = sqrt(alpha_bar) data + sqrt(1 - alpha_bar) noise at a step drawn uniformly. The model's time

@@ -1,11 +1,11 @@
 // noise_schedule.h: how much noise each of T discrete steps carries (DDPM).
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <cstdint>
 #include <string>
 #include <vector>
+
+#include <ATen/core/Tensor.h>
 
 namespace titan::objectives {
 

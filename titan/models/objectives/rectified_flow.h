@@ -19,9 +19,9 @@ enum class FlowDirection {
 
 struct RectifiedFlowOptions {
   FlowDirection direction = FlowDirection::kDataAtOne;
-  TimestepOptions timesteps;
+  TimestepOptions timesteps = {};
   LossWeight weight = LossWeight::kNone;
-  ClassDropout dropout;
+  ClassDropout dropout = {};
 };
 
 /// Noise, time, path and loss are float32 whatever dtype the model computes in; t lies in [0, 1].

@@ -1,11 +1,11 @@
 #include "titan/models/objectives/timesteps.h"
 
+#include <cmath>
+#include <numbers>
+
 #include <ATen/ops/cos.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/sin.h>
-
-#include <cmath>
-#include <numbers>
 
 #include "titan/base/check.h"
 #include "titan/ops/philox.h"

@@ -9,10 +9,10 @@
 // Functions are elementwise and keep the dtype (float32 in training, float64 in tests).
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <cstdint>
 #include <string>
+
+#include <ATen/core/Tensor.h>
 
 namespace titan::objectives {
 

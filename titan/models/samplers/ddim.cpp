@@ -1,8 +1,8 @@
 #include "titan/models/samplers/ddim.h"
 
-#include <ATen/core/grad_mode.h>
-
 #include <cmath>
+
+#include <ATen/core/grad_mode.h>
 
 #include "titan/base/check.h"
 #include "titan/models/samplers/guidance.h"

@@ -2,14 +2,14 @@
 // titan/ops/philox.cpp.
 #include "titan/base/philox.h"
 
+#include <vector>
+
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 #include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 #include <torch/library.h>
-
-#include <vector>
 
 #include "titan/kernels/philox.h"
 
