@@ -1,10 +1,11 @@
 #include "tests/support/catch.h"
-//
+
+#include "titan/data/tensor_file.h"
+
 #include <ATen/ATen.h>
 
 #include "tests/support/golden.h"
 #include "tests/support/temporary_folder.h"
-#include "titan/data/tensor_file.h"
 
 namespace titan {
 namespace {

@@ -1,15 +1,17 @@
-#include <stdlib.h>
+#include "tests/support/catch.h"
 
-#include <nlohmann/json.hpp>
 #include <random>
 
-#include "tests/support/catch.h"
-#include "tests/support/golden_root.h"
-#include "tests/support/tar_builder.h"
-#include "tests/support/temporary_folder.h"
+#include <nlohmann/json.hpp>
+#include <stdlib.h>
+
 #include "titan/io/open_files.h"
 #include "titan/io/tar_index.h"
 #include "titan/io/tar_scan.h"
+
+#include "tests/support/golden_root.h"
+#include "tests/support/tar_builder.h"
+#include "tests/support/temporary_folder.h"
 
 namespace titan {
 namespace {

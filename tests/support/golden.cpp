@@ -1,12 +1,13 @@
 #include "tests/support/catch.h"
-//
-#include <ATen/ATen.h>
+
+#include "tests/support/golden.h"
 
 #include <algorithm>
 #include <fstream>
 #include <limits>
 
-#include "tests/support/golden.h"
+#include <ATen/ATen.h>
+
 #include "titan/base/check.h"
 #include "titan/data/tensor_file.h"
 

@@ -2,13 +2,13 @@
 // difference. Include tests/support/catch.h first.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <filesystem>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
+
+#include <ATen/core/Tensor.h>
+#include <nlohmann/json.hpp>
 
 #include "tests/support/golden_root.h"
 

@@ -1,12 +1,12 @@
 // temporary_folder.h: a folder of its own for a test, removed afterwards. No torch.
 #pragma once
 
-#include <stdlib.h>
-
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
+
+#include <stdlib.h>
 
 namespace titan::testing {
 
