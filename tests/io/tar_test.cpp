@@ -2,8 +2,8 @@
 
 #include <random>
 
-#include <nlohmann/json.hpp>
 #include <stdlib.h>
+#include <nlohmann/json.hpp>
 
 #include "titan/io/open_files.h"
 #include "titan/io/tar_index.h"

@@ -1,7 +1,7 @@
 // Webdataset: tars whose consecutive members <key>.<extension> make up a sample.
+#include <glob.h>
 #include <algorithm>
 #include <filesystem>
-#include <glob.h>
 #include <mutex>
 #include <optional>
 #include <sstream>
