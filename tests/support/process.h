@@ -15,11 +15,13 @@ struct ProcessResult {
   bool mentions(const std::string& text) const { return output.find(text) != std::string::npos; }
 };
 
-/// A running child whose output is collected in the background; killed on destruction if it still runs.
+/// A running child whose output is collected in the background; killed on destruction if it still
+/// runs.
 class Process {
  public:
   /// `environment` adds to (or, with an empty value, removes from) this process's variables.
-  Process(const std::vector<std::string>& command, const std::map<std::string, std::string>& environment = {},
+  Process(const std::vector<std::string>& command,
+          const std::map<std::string, std::string>& environment = {},
           const std::string& working_directory = "");
   ~Process();
   Process(const Process&) = delete;
@@ -27,7 +29,8 @@ class Process {
 
   pid_t pid() const { return pid_; }
   void signal(int number) const;
-  /// True once the output so far contains `text`; false if the process ends or `timeout_s` passes first.
+  /// True once the output so far contains `text`; false if the process ends or `timeout_s` passes
+  /// first.
   bool wait_for_output(const std::string& text, double timeout_s);
   /// Waits for the end; kills after `timeout_s` (exit code 137 then).
   ProcessResult wait(double timeout_s = 120);
@@ -41,7 +44,8 @@ class Process {
 };
 
 /// Runs to the end.
-ProcessResult run(const std::vector<std::string>& command, const std::map<std::string, std::string>& environment = {},
+ProcessResult run(const std::vector<std::string>& command,
+                  const std::map<std::string, std::string>& environment = {},
                   double timeout_s = 120);
 
 }  // namespace titan::testing

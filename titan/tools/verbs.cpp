@@ -1,0 +1,31 @@
+#include "titan/tools/verbs.h"
+
+#include <cstdio>
+
+#include "titan/config/render.h"
+#include "titan/tools/make_shapes.h"
+#include "titan/tools/sample.h"
+#include "titan/tools/shape_checker.h"
+
+namespace titan::tools {
+namespace {
+
+int docs_config(const std::vector<std::string>&) {
+  std::fputs(render_config_markdown().c_str(), stdout);
+  return 0;
+}
+
+}  // namespace
+
+const std::vector<Verb>& verbs() {
+  static const std::vector<Verb> all = {
+      {"sample", "draws a grid of pictures from a trained run", sample_main},
+      {"make-shapes", "renders the embedded data set: coloured shapes with classes and captions",
+       make_shapes_main},
+      {"check-shapes", "scores pictures of coloured shapes by pixel statistics", check_shapes_main},
+      {"docs-config", "prints docs/config.md from the list of settings", docs_config},
+  };
+  return all;
+}
+
+}  // namespace titan::tools

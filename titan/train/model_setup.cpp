@@ -1,0 +1,56 @@
+#include "titan/train/model_setup.h"
+
+#include <ATen/ops/full.h>
+#include <ATen/ops/tensor.h>
+
+#include <algorithm>
+
+#include "titan/models/objectives/registry.h"
+#include "titan/models/samplers/registry.h"
+
+namespace titan {
+
+StatusOr<DataShape> shape_of(const Dataset& dataset, std::uint64_t seed) {
+  Status last = internal_error("[data] no sample");
+  const int64_t tries = std::min<int64_t>(dataset.size(), 100);
+  for (int64_t index = 0; index < tries; ++index) {
+    const StatusOr<Sample> sample = dataset.read(index, {.seed = seed, .epoch = 0});
+    if (!sample.ok()) {
+      last = sample.status();
+      continue;
+    }
+    const at::Tensor image = sample->fields.get("image");
+    if (!image.defined() || image.dim() < 3) {
+      return invalid_argument(
+          "[data] samples of this data set have no \"image\" of at least 3 dimensions");
+    }
+    return DataShape{.image = image.sizes().vec(), .num_classes = dataset.num_classes()};
+  }
+  return data_loss("[data] none of the first ", tries,
+                   " samples can be read; the last problem: ", message_of(last));
+}
+
+std::string to_string(const DataShape& shape) {
+  std::string sizes;
+  for (const int64_t size : shape.image) sizes += (sizes.empty() ? "" : "x") + std::to_string(size);
+  return str_cat(sizes, ", ", shape.num_classes, " classes");
+}
+
+StatusOr<ModelSpec> complete_spec(const JobConfig& config) {
+  TITAN_ASSIGN_OR_RETURN(const ModelSpec* registered, find_model(config.model.name));
+  ModelSpec spec = *registered;
+  if (!spec.dataset) spec.dataset = open_dataset;
+  if (!spec.objective) spec.objective = make_objective;
+  if (!spec.sampler) spec.sampler = make_sampler;
+  if (!spec.published_name) spec.published_name = [](const std::string& name) { return name; };
+  if (!spec.condition) {
+    spec.condition = [](const std::vector<int64_t>& classes, const DataShape&) {
+      Conditioning condition;
+      condition.set("label", at::tensor(classes, at::kLong));
+      return condition;
+    };
+  }
+  return spec;
+}
+
+}  // namespace titan

@@ -1,0 +1,34 @@
+// model_setup.h: from a config and a data set to a model with its objective, as training and `titan
+// sample` need it.
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "titan/base/status.h"
+#include "titan/protocols/model_spec.h"
+
+namespace titan {
+
+/// Shape and classes of a data set: those of its first readable sample (of the first 100). An error
+/// names the last problem.
+StatusOr<DataShape> shape_of(const Dataset& dataset, std::uint64_t seed);
+
+/// "3x32x32, 10 classes".
+std::string to_string(const DataShape& shape);
+
+/// The model's spec with every default filled in: objective, sampler, data set, condition, names.
+StatusOr<ModelSpec> complete_spec(const JobConfig& config);
+
+/// Condition of `classes` for the model on `device`, and its null twin.
+struct ConditionPair {
+  Conditioning condition;
+  Conditioning null_condition;
+};
+ConditionPair class_condition(const std::vector<int64_t>& classes, const DataShape& shape,
+                              c10::Device device);
+
+}  // namespace titan

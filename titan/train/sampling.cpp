@@ -1,0 +1,133 @@
+#include "titan/train/sampling.h"
+
+#include <ATen/ops/arange.h>
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+
+#include "titan/base/check.h"
+#include "titan/io/image_grid.h"
+#include "titan/io/image_write.h"
+#include "titan/ops/philox.h"
+#include "titan/parallel/communicator.h"
+
+namespace titan {
+namespace {
+
+Conditioning to_device(Conditioning condition, c10::Device device) {
+  for (NamedTensors::Entry& entry : condition) entry.second = entry.second.to(device);
+  return condition;
+}
+
+/// Draws pictures [begin, end) at one guidance scale: [end - begin, C, H, W] on the device.
+at::Tensor draw_chunk(BlockRunner& runner, const Sampler& sampler, const ModelSpec& spec,
+                      const DataShape& shape, const SamplePlan& plan, double guidance,
+                      int64_t begin, int64_t end, c10::Device device) {
+  const std::vector<int64_t> classes(plan.classes.begin() + begin, plan.classes.begin() + end);
+  const std::vector<int64_t> null_classes(classes.size(), shape.num_classes);
+  const at::Tensor number = at::arange(begin, end, at::TensorOptions(at::kLong).device(device));
+  const at::Tensor noise = ops::philox_normal(number, number.new_zeros(number.sizes()), shape.image,
+                                              plan.seed, RandomPurpose::kSampling);
+  const DenoiseFunction denoise = [&](const at::Tensor& x_t, const at::Tensor& t,
+                                      const Conditioning& condition) {
+    return runner.forward(x_t, t, condition);
+  };
+  return sampler.sample(denoise, noise, to_device(spec.condition(classes, shape), device),
+                        to_device(spec.condition(null_classes, shape), device),
+                        {.steps = plan.steps, .guidance = guidance});
+}
+
+/// Bytes of a [C, H, W] tensor in [0, 255], [H, W, C] contiguous.
+at::Tensor to_bytes(const at::Tensor& chw) {
+  return (chw * 127.5 + 127.5).round().clamp(0, 255).to(at::kByte).permute({1, 2, 0}).contiguous();
+}
+
+/// Each channel stretched to [-1, 1].
+at::Tensor stretched(const at::Tensor& chw) {
+  const at::Tensor low = chw.amin({1, 2}, /*keepdim=*/true);
+  const at::Tensor high = chw.amax({1, 2}, /*keepdim=*/true);
+  return (chw - low) / (high - low).clamp_min(1e-6) * 2 - 1;
+}
+
+}  // namespace
+
+std::vector<int64_t> classes_to_draw(const std::vector<int64_t>& wanted, int64_t count,
+                                     int64_t num_classes) {
+  std::vector<int64_t> classes;
+  for (int64_t k = 0; k < count; ++k) {
+    classes.push_back(wanted.empty() ? k % std::max<int64_t>(num_classes, 1)
+                                     : wanted[static_cast<std::size_t>(k) % wanted.size()]);
+  }
+  return classes;
+}
+
+StatusOr<std::vector<at::Tensor>> draw_samples(BlockRunner& runner, const ModelSpec& spec,
+                                               const JobConfig& config, const DataShape& shape,
+                                               const SamplePlan& plan, c10::Device device,
+                                               parallel::Communicator& communicator) {
+  for (const int64_t id : plan.classes) {
+    if (id < 0 || id > shape.num_classes) {
+      return invalid_argument("[sampling] class ", id, " is out of range (the model has ",
+                              shape.num_classes, " classes)");
+    }
+  }
+  TITAN_ASSIGN_OR_RETURN(const std::unique_ptr<Sampler> sampler, spec.sampler(config));
+  const auto count = static_cast<int64_t>(plan.classes.size());
+  std::vector<int64_t> sizes = shape.image;
+  sizes.insert(sizes.begin(), count);
+
+  std::vector<at::Tensor> drawn;
+  for (const double guidance : plan.guidance) {
+    at::Tensor pictures = at::zeros(sizes, at::TensorOptions(at::kFloat).device(device));
+    for (int64_t begin = communicator.rank() * plan.chunk; begin < count;
+         begin += communicator.size() * plan.chunk) {
+      const int64_t end = std::min(begin + plan.chunk, count);
+      pictures.slice(0, begin, end)
+          .copy_(draw_chunk(runner, *sampler, spec, shape, plan, guidance, begin, end, device));
+    }
+    // Every picture is zero on all ranks but one, so the sum is exact.
+    communicator.all_reduce_(pictures);
+    drawn.push_back(pictures.cpu());
+  }
+  return drawn;
+}
+
+Image to_image(const at::Tensor& chw) {
+  TITAN_CHECK(chw.dim() == 3, "[sampling] a picture is [C, H, W] (shape ", chw.sizes(), ")");
+  at::Tensor rgb = chw.to(at::kCPU, at::kFloat);
+  if (rgb.size(0) < 3) {
+    rgb = rgb.slice(0, 0, 1).expand({3, rgb.size(1), rgb.size(2)});
+  } else if (rgb.size(0) > 3) {
+    rgb = stretched(rgb.slice(0, 0, 3));
+  }
+  const at::Tensor bytes = to_bytes(rgb);
+  Image image(static_cast<int>(bytes.size(1)), static_cast<int>(bytes.size(0)), PixelMode::kRgb);
+  std::memcpy(image.pixels.data(), bytes.const_data_ptr<std::uint8_t>(), image.pixels.size());
+  return image;
+}
+
+std::string guidance_heading(double scale) {
+  char text[32];
+  std::snprintf(text, sizeof text, "guidance %.3g", scale);
+  return text;
+}
+
+Status write_sample_grid(const std::string& path, const std::vector<SampleGroup>& groups,
+                         const std::vector<std::string>& labels) {
+  std::vector<TileGroup> tiles;
+  for (const SampleGroup& group : groups) {
+    TileGroup& out = tiles.emplace_back();
+    out.heading = group.heading;
+    for (int64_t k = 0; k < group.pictures.size(0); ++k)
+      out.tiles.push_back({to_image(group.pictures[k]), labels[static_cast<std::size_t>(k)]});
+  }
+  std::error_code error;
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path(),
+                                      error);  // write_png reports what is wrong
+  return write_png(path, compose_grid(tiles, {}));
+}
+
+}  // namespace titan

@@ -1,0 +1,57 @@
+// sampling.h: pictures from a model, drawn by all ranks together, and the grid they are shown in.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "titan/base/status.h"
+#include "titan/io/image.h"
+#include "titan/protocols/model_spec.h"
+
+namespace titan {
+
+namespace parallel {
+class Communicator;
+}
+
+struct SamplePlan {
+  std::vector<int64_t> classes;  ///< class of each picture
+  std::vector<double> guidance;  ///< one set of pictures per scale
+  int64_t steps = 32;
+  std::uint64_t seed = 0;
+  int64_t chunk = 16;  ///< pictures per forward
+};
+
+/// The classes to draw: `wanted` repeated up to `count`; 0, 1, 2, ... where it is empty.
+std::vector<int64_t> classes_to_draw(const std::vector<int64_t>& wanted, int64_t count,
+                                     int64_t num_classes);
+
+/// One tensor [n, C, H, W] float32 on the CPU per guidance scale. Picture k starts from noise keyed
+/// by (seed, k), so it is the same for every number of ranks and every chunk. All ranks call; each
+/// draws its share.
+StatusOr<std::vector<at::Tensor>> draw_samples(BlockRunner& runner, const ModelSpec& spec,
+                                               const JobConfig& config, const DataShape& shape,
+                                               const SamplePlan& plan, c10::Device device,
+                                               parallel::Communicator& communicator);
+
+/// [C, H, W] in [-1, 1] to RGB: three channels as they are, one as gray. Latents have no decoder
+/// here: their first three channels, each stretched to its own range, give a preview.
+Image to_image(const at::Tensor& chw);
+
+/// "guidance 3"
+std::string guidance_heading(double scale);
+
+/// One group of pictures in a grid.
+struct SampleGroup {
+  std::string heading;  ///< "guidance 3.0", "real"
+  at::Tensor pictures;  ///< [n, C, H, W]
+};
+/// Writes groups side by side with `labels` (n) under the pictures, as PNG.
+Status write_sample_grid(const std::string& path, const std::vector<SampleGroup>& groups,
+                         const std::vector<std::string>& labels);
+
+}  // namespace titan

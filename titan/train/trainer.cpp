@@ -1,0 +1,328 @@
+#include "titan/train/trainer.h"
+
+#include <ATen/Context.h>
+#include <torch/version.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "titan/base/log.h"
+#include "titan/data/dataloader.h"
+#include "titan/metrics/metrics_processor.h"
+#include "titan/optim/adamw.h"
+#include "titan/optim/ema.h"
+#include "titan/optim/grad_norm.h"
+#include "titan/optim/lr_schedule.h"
+#include "titan/parallel/data_parallel.h"
+#include "titan/parallel/device_mesh.h"
+#include "titan/parallel/device_services.h"
+#include "titan/parallel/flat_parameters.h"
+#include "titan/parallel/parallelize.h"
+#include "titan/parallel/process_group.h"
+#include "titan/train/batch_plan.h"
+#include "titan/train/metrics_setup.h"
+#include "titan/train/model_setup.h"
+#include "titan/train/resume.h"
+#include "titan/train/run_folder.h"
+#include "titan/train/run_info.h"
+#include "titan/train/sample_writer.h"
+#include "titan/train/signals.h"
+
+namespace titan {
+namespace {
+
+/// What one optimizer step says of itself; tensors on the device.
+struct StepResult {
+  at::Tensor loss;       ///< [] mean over this rank's samples
+  at::Tensor grad_norm;  ///< [] before clipping
+  double lr = 0;
+};
+
+at::ScalarType compute_dtype(const JobConfig& config) {
+  return config.training.mixed_precision_param == "bfloat16" ? at::kBFloat16 : at::kFloat;
+}
+
+void move_to(Batch& batch, c10::Device device) {
+  for (NamedTensors::Entry& field : batch.fields)
+    field.second = field.second.to(device, /*non_blocking=*/true);
+  batch.sample = batch.sample.to(device, /*non_blocking=*/true);
+  batch.epoch = batch.epoch.to(device, /*non_blocking=*/true);
+}
+
+class DiffusionTrainer : public Trainer {
+ public:
+  explicit DiffusionTrainer(const TrainerContext& context)
+      : context_(context),
+        config_(context.config),
+        ranks_(context.ranks),
+        step_state_(context.device) {}
+
+  Status set_up();
+  StatusOr<TrainOutcome> train() override;
+
+ private:
+  Status build_data();
+  Status build_model();
+  Status restore();
+  Status write_info() const;
+  Status build_loader();
+  StatusOr<StepResult> train_step();
+  Status report(const StepResult& result);
+  Status draw_grid();
+  Status save_checkpoint();
+  bool stop_agreed();
+  bool due(int64_t every) const { return step_ % every == 0 || step_ == config_.training.steps; }
+  bool is_main() const { return context_.rank.is_main(); }
+
+  TrainerContext context_;
+  const JobConfig& config_;
+  parallel::ProcessGroupGuard& ranks_;
+
+  ModelSpec spec_;
+  std::optional<parallel::DeviceMesh> mesh_;
+  BatchPlan batches_;
+  std::shared_ptr<const Dataset> dataset_;
+  DataShape shape_;
+  std::unique_ptr<ResumePoint> resume_;
+  std::shared_ptr<Model> model_;
+  std::unique_ptr<Objective> objective_;
+  std::unique_ptr<parallel::FlatParameters> parameters_;
+  std::unique_ptr<parallel::DataParallel> data_parallel_;
+  std::unique_ptr<BlockRunner> runner_;
+  std::unique_ptr<optim::AdamW> optimizer_;
+  std::unique_ptr<optim::Ema> ema_;
+  std::unique_ptr<DataLoader> loader_;
+  std::unique_ptr<metrics::MetricsProcessor> metrics_;
+  std::unique_ptr<SampleWriter> samples_;
+  optim::StepState step_state_;
+  int64_t step_ = 0;         ///< optimizer steps done
+  int64_t cursor_ = 0;       ///< global samples consumed
+  int64_t saved_step_ = -1;  ///< step of the newest checkpoint of this process
+  double data_wait_s_ = 0;   ///< loader's wait as of the previous step
+};
+
+Status DiffusionTrainer::set_up() {
+  TITAN_ASSIGN_OR_RETURN(spec_, complete_spec(config_));
+  TITAN_ASSIGN_OR_RETURN(
+      const parallel::ParallelDims dims,
+      parallel::resolve_parallel_dims(config_.parallelism, context_.rank.world_size));
+  mesh_.emplace(dims, context_.rank.rank);
+  TITAN_ASSIGN_OR_RETURN(
+      batches_, plan_batches(config_.training.batch_size, config_.training.global_batch_size,
+                             mesh_->dp_size()));
+  if (config_.training.deterministic)
+    at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+  TITAN_RETURN_IF_ERROR(build_data());
+  TITAN_ASSIGN_OR_RETURN(resume_, ResumePoint::open(context_, *dataset_, batches_.global_batch));
+  TITAN_RETURN_IF_ERROR(build_model());
+  TITAN_RETURN_IF_ERROR(restore());
+  if (step_ >= config_.training.steps) return ok_status();
+  TITAN_RETURN_IF_ERROR(write_info());
+  TITAN_RETURN_IF_ERROR(build_loader());
+  TITAN_ASSIGN_OR_RETURN(const ModelFlops flops, spec_.flops ? spec_.flops(config_, shape_)
+                                                             : StatusOr<ModelFlops>(ModelFlops{}));
+  TITAN_ASSIGN_OR_RETURN(
+      metrics_, make_metrics(context_, {.resumed_step = resume_->resumed_step(),
+                                        .samples_before = cursor_,
+                                        .flops_per_sample = static_cast<double>(flops.train),
+                                        .sample_shape = shape_.image}));
+  if (config_.sampling.enable) {
+    samples_ = std::make_unique<SampleWriter>(context_, spec_, shape_, dataset_, resume_->seed());
+  }
+  return ok_status();
+}
+
+Status DiffusionTrainer::build_data() {
+  TITAN_ASSIGN_OR_RETURN(std::unique_ptr<Dataset> dataset, spec_.dataset(config_));
+  dataset_ = std::move(dataset);
+  TITAN_ASSIGN_OR_RETURN(shape_, shape_of(*dataset_, /*seed=*/0));
+  TITAN_LOG(INFO) << "[data] " << config_.training.dataset << ": " << dataset_->size()
+                  << " samples of " << to_string(shape_);
+  return ok_status();
+}
+
+Status DiffusionTrainer::build_model() {
+  const std::uint64_t seed = resume_->seed();
+  TITAN_ASSIGN_OR_RETURN(model_, spec_.build(config_, shape_));
+  model_->initialize(seed);
+  model_->to(context_.device);
+  TITAN_ASSIGN_OR_RETURN(objective_, spec_.objective(config_, shape_, seed));
+  parameters_ =
+      std::make_unique<parallel::FlatParameters>(split_into_units(*model_), compute_dtype(config_));
+  data_parallel_ = std::make_unique<parallel::DataParallel>(*parameters_, ranks_.collectives());
+  const auto& parallelize = spec_.parallelize ? spec_.parallelize : parallel::default_parallelize;
+  TITAN_ASSIGN_OR_RETURN(runner_, parallelize(model_, *mesh_, config_, data_parallel_.get()));
+  optimizer_ =
+      std::make_unique<optim::AdamW>(parameters_->units(), optim::adamw_options(config_.optimizer));
+  if (config_.ema.enable)
+    ema_ = std::make_unique<optim::Ema>(*parameters_, optim::ema_options(config_.ema));
+  TITAN_LOG(INFO) << "[model] " << config_.model.name << " " << config_.model.flavor << ": "
+                  << parameters_->num_parameters() << " parameters; global batch "
+                  << batches_.global_batch << " = " << mesh_->dp_size() << " ranks x "
+                  << batches_.micro_batch << " samples x " << batches_.accumulation
+                  << " micro-batches";
+  for (const std::string& warning :
+       optim::lr_schedule_warnings(config_.lr_scheduler, config_.training.steps))
+    TITAN_LOG(WARNING) << "[lr] " << warning;
+  return ok_status();
+}
+
+Status DiffusionTrainer::restore() {
+  TITAN_RETURN_IF_ERROR(resume_->restore(*parameters_, *optimizer_, ema_.get()));
+  step_ = resume_->resumed_step().value_or(0);
+  cursor_ = resume_->cursor();
+  saved_step_ = resume_->resumed_step().value_or(-1);
+  return ok_status();
+}
+
+Status DiffusionTrainer::write_info() const {
+  if (!is_main()) return ok_status();
+  const parallel::DeviceServices* services = parallel::device_services();
+  return write_run_info(context_.run_folder,
+                        {.arguments = context_.arguments,
+                         .description = config_.job.description,
+                         .device = services != nullptr && context_.device.is_cuda()
+                                       ? services->name(context_.device.index())
+                                       : context_.device.str(),
+                         .libtorch_version = TORCH_VERSION,
+                         .rank = context_.rank,
+                         .seed = resume_->seed(),
+                         .sample_shape = shape_.image,
+                         .num_classes = shape_.num_classes,
+                         .class_names = dataset_->class_names()});
+}
+
+Status DiffusionTrainer::build_loader() {
+  TITAN_ASSIGN_OR_RETURN(
+      loader_,
+      DataLoader::create(dataset_, {.micro_batch = batches_.micro_batch,
+                                    .global_batch = batches_.global_batch,
+                                    .dp_rank = static_cast<int>(mesh_->dp_rank()),
+                                    .dp_size = static_cast<int>(mesh_->dp_size()),
+                                    .start_cursor = cursor_,
+                                    .seed = resume_->seed(),
+                                    .shuffle = config_.training.shuffle,
+                                    .num_workers = config_.dataset.num_workers,
+                                    .prefetch_batches = config_.dataset.prefetch_batches,
+                                    .max_broken_share = config_.dataset.max_broken_share,
+                                    .subset_size = config_.training.subset_size.value_or(0)}));
+  return ok_status();
+}
+
+StatusOr<TrainOutcome> DiffusionTrainer::train() {
+  if (step_ >= config_.training.steps) {
+    TITAN_LOG(INFO) << "[train] this run is finished (step " << step_ << " of "
+                    << config_.training.steps
+                    << "); --training.steps=N goes on, another --job.dump_folder starts anew";
+    return TrainOutcome::kDone;
+  }
+  model_->train();
+  metrics_->start();
+  const int64_t first_step = step_ + 1;
+  while (step_ < config_.training.steps) {
+    TITAN_ASSIGN_OR_RETURN(const StepResult result, train_step());
+    ++step_;
+    cursor_ += batches_.global_batch;
+    if (step_ == first_step) ranks_.use_train_timeout();
+    TITAN_RETURN_IF_ERROR(report(result));
+    if (samples_ && due(config_.sampling.freq)) TITAN_RETURN_IF_ERROR(draw_grid());
+    if (config_.checkpoint.enable_checkpoint && due(config_.checkpoint.interval)) {
+      TITAN_RETURN_IF_ERROR(save_checkpoint());
+    }
+    if (stop_agreed()) {
+      if (config_.checkpoint.enable_checkpoint && saved_step_ != step_)
+        TITAN_RETURN_IF_ERROR(save_checkpoint());
+      metrics_->finish();
+      TITAN_LOG(WARNING) << "[train] stopped by a signal after step " << step_
+                         << (config_.checkpoint.enable_checkpoint
+                                 ? "; the same command goes on from its checkpoint"
+                                 : "; checkpoints are off, nothing was saved");
+      return TrainOutcome::kStopped;
+    }
+  }
+  metrics_->finish();
+  TITAN_LOG(INFO) << "[train] done: " << step_ << " steps, " << cursor_ << " samples";
+  return TrainOutcome::kDone;
+}
+
+StatusOr<StepResult> DiffusionTrainer::train_step() {
+  const double lr = config_.optimizer.lr *
+                    optim::lr_multiplier(config_.lr_scheduler, config_.training.steps, step_);
+  step_state_.begin(step_ + 1, lr);
+  data_parallel_->begin_step(batches_.accumulation);
+  at::Tensor loss_sum;
+  for (int64_t i = 0; i < batches_.accumulation; ++i) {
+    TITAN_ASSIGN_OR_RETURN(Batch batch, loader_->next());
+    move_to(batch, context_.device);
+    const TrainingExample example = objective_->prepare(batch);
+    data_parallel_->begin_micro_batch(i);
+    const at::Tensor loss = runner_->forward_backward(
+        example.x_t, example.t, example.condition, [&](const at::Tensor& prediction) {
+          return objective_->loss(prediction, example).sum() /
+                 static_cast<double>(batches_.global_batch);
+        });
+    loss_sum = loss_sum.defined() ? loss_sum + loss : loss;
+  }
+  data_parallel_->finish();
+  const at::Tensor norm = optim::global_grad_norm(parameters_->units());
+  optimizer_->step(step_state_, config_.training.max_norm > 0
+                                    ? optim::clip_coefficient(norm, config_.training.max_norm)
+                                    : at::Tensor());
+  parameters_->refresh_compute();
+  if (ema_) ema_->update(step_ + 1);
+  return StepResult{loss_sum * static_cast<double>(mesh_->dp_size()), norm, lr};
+}
+
+Status DiffusionTrainer::report(const StepResult& result) {
+  const double waited_s = loader_->stats().wait_s;
+  const auto record = metrics_->step({.step = step_,
+                                      .samples = batches_.global_batch,
+                                      .loss = result.loss,
+                                      .loss_max = {},
+                                      .grad_norm = result.grad_norm,
+                                      .lr = result.lr,
+                                      .data_wait_s = waited_s - data_wait_s_});
+  data_wait_s_ = waited_s;
+  if (record && !record->loss) {
+    return internal_error(
+        "[train] the loss is not a finite number at step ", step_,
+        "; the newest checkpoint is untouched. Lower optimizer.lr, or look at the data "
+        "(kernels.backend=reference rules out titan's own operators)");
+  }
+  return ok_status();
+}
+
+Status DiffusionTrainer::draw_grid() {
+  const auto pause = metrics_->pause();
+  const optim::Ema::Scope averaged(config_.sampling.use_ema ? ema_.get() : nullptr);
+  model_->eval();
+  const Status status = samples_->write(*runner_, step_);
+  model_->train();
+  if (status.ok()) metrics_->event({.step = step_, .name = "sample", .values = {}});
+  return status;
+}
+
+Status DiffusionTrainer::save_checkpoint() {
+  const auto pause = metrics_->pause();
+  TITAN_RETURN_IF_ERROR(resume_->save(step_, cursor_, *parameters_, *optimizer_, ema_.get()));
+  saved_step_ = step_;
+  metrics_->event({.step = step_, .name = "checkpoint", .values = {}});
+  return ok_status();
+}
+
+/// True once any rank was asked to stop: all leave at the same step.
+bool DiffusionTrainer::stop_agreed() {
+  const double wanted = requested_signal() != 0 ? 1 : 0;
+  return ranks_.control().all_reduce_values({wanted}, parallel::Reduction::kMax).front() > 0;
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<Trainer>> Trainer::create(const TrainerContext& context) {
+  auto trainer = std::make_unique<DiffusionTrainer>(context);
+  TITAN_RETURN_IF_ERROR(trainer->set_up());
+  return trainer;
+}
+
+}  // namespace titan

@@ -1,0 +1,47 @@
+// trainer.h: one training run on one rank. Set-up in create(), the loop in train().
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "titan/base/rank_env.h"
+#include "titan/base/status.h"
+#include "titan/config/job_config.h"
+
+namespace titan {
+
+namespace parallel {
+class ProcessGroupGuard;
+}
+class RunFolder;
+
+/// What a trainer is given; all outlive it.
+struct TrainerContext {
+  const JobConfig& config;
+  const RankEnv& rank;
+  c10::Device device;
+  parallel::ProcessGroupGuard&
+      ranks;                    ///< all ranks of the job; a group of one for a single process
+  const RunFolder& run_folder;  ///< rank 0 writes there
+  const std::vector<std::string>& arguments;  ///< of the program, for run.json
+};
+
+enum class TrainOutcome {
+  kDone,     ///< all steps trained (or nothing was left to train)
+  kStopped,  ///< a signal came; a checkpoint was written where checkpoints are on
+};
+
+class Trainer {
+ public:
+  /// Builds model, data, optimizer; resumes from the newest checkpoint where there is one.
+  static StatusOr<std::unique_ptr<Trainer>> create(const TrainerContext& context);
+  virtual ~Trainer() = default;
+
+  /// Trains until training.steps or a signal.
+  virtual StatusOr<TrainOutcome> train() = 0;
+};
+
+}  // namespace titan
