@@ -4,10 +4,18 @@
 namespace titan {
 namespace {
 
-/// A cell of a table: a bar would end it.
+/// A cell of a table: a bar would end it, an angle bracket begin a tag.
 std::string cell(const std::string& text) {
   std::string result;
-  for (const char c : text) result += c == '|' ? std::string("\\|") : std::string(1, c);
+  for (const char c : text) {
+    if (c == '|') {
+      result += "\\|";
+    } else if (c == '<') {
+      result += "&lt;";
+    } else {
+      result += c;
+    }
+  }
   return result;
 }
 
@@ -15,7 +23,7 @@ std::string section_table(const SectionDoc& section) {
   std::string text = "\n## [" + section.name + "]\n\n" + section.help + "\n\n";
   text += "| key | type | default | allowed | meaning |\n|---|---|---|---|---|\n";
   for (const FieldDoc& field : section.fields) {
-    text += "| `" + field.name + "` | " + field.type + " | `" + cell(field.value) + "` | " +
+    text += "| `" + field.name + "` | " + field.type + " | `" + field.value + "` | " +
             cell(field.rule) + " | " + cell(field.help) + " |\n";
   }
   return text;
