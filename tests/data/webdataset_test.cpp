@@ -66,7 +66,9 @@ TEST_CASE("Text members give caption and class", "[data]") {
   CHECK_THAT(error({.txt = {}, .json = "{oops", .label = {}}), Contains("does not parse"));
   CHECK_THAT(error({.txt = {}, .json = {}, .label = "cat"}), Contains("no integer ('cat')"));
   CHECK_THAT(error({.txt = {}, .json = {}, .label = ""}), Contains("no integer"));
-  CHECK_THAT(error({.txt = {}, .json = R"({"cls":"3"})", .label = {}}), Contains("no integer"));
+  CHECK(decode({.txt = {}, .json = R"({"cls":"0003"})", .label = {}}).label == 3);
+  CHECK_THAT(error({.txt = {}, .json = R"({"cls":"cat"})", .label = {}}), Contains("no integer"));
+  CHECK_THAT(error({.txt = {}, .json = R"({"cls":3.5})", .label = {}}), Contains("no integer"));
   CHECK(is_utf8("caf\u00e9 \U0001F600"));
   for (const char* bad :
        {"\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xc3", "\x80"})

@@ -70,9 +70,15 @@ StatusOr<TextFields> decode_text_members(const TextMembers& members,
   if (members.label) {
     TITAN_ASSIGN_OR_RETURN(fields.label, integer_in(*members.label, label_field));
   } else if (json.is_object() && json.contains(label_field)) {
-    if (!json[label_field].is_number_integer())
+    const Json& label = json[label_field];
+    if (label.is_string()) {
+      // img2dataset writes its keys so: "key": "000000003".
+      TITAN_ASSIGN_OR_RETURN(fields.label, integer_in(label.get<std::string>(), label_field));
+    } else if (label.is_number_integer()) {
+      fields.label = label.get<int64_t>();
+    } else {
       return data_loss("key '", label_field, "' of member json is no integer");
-    fields.label = json[label_field].get<int64_t>();
+    }
   }
   return fields;
 }
