@@ -20,8 +20,9 @@ struct TextMembers {
 };
 
 struct TextFields {
-  std::string caption;           ///< txt, else the key `caption` of json, else empty
-  std::optional<int64_t> label;  ///< the label member as an integer, else that key of json (a number or digits)
+  std::string caption;  ///< txt, else the key `caption` of json, else empty
+  std::optional<int64_t>
+      label;  ///< the label member as an integer, else that key of json (a number or digits)
 };
 
 /// Decodes them. kDataLoss for a caption that is not UTF-8, json that does not parse, or a label
