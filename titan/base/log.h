@@ -22,8 +22,8 @@ struct LogOptions {
 /// Configures the logger; may be called again (for example once the rank is known).
 void configure_logging(const LogOptions& options);
 
-/// Called before each line is written, for example to clear a progress bar off the terminal; empty = nothing.
-/// It must not log itself.
+/// Called before each line is written, for example to clear a progress bar off the terminal; empty
+/// = nothing. It must not log itself.
 void set_log_prelude(std::function<void()> prelude);
 
 /// True where TITAN_VLOG(level) would be printed.
