@@ -99,6 +99,7 @@ TEST_CASE("an unset seed is drawn once and kept on resume", "[integration]") {
     std::vector<std::string> arguments;
     for (const std::string& argument : resumable(folder / "run"))
       if (argument.find("--training.seed") == std::string::npos) arguments.push_back(argument);
+    arguments.push_back("--training.seed=None");
     arguments.push_back("--training.steps=" + std::to_string(steps));
     return train(arguments);
   };
