@@ -14,4 +14,20 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
   source scripts/ready.sh
   titan_ready release programs
 )
+
+# The embedded default trains on shapes that titan renders itself, once.
+config=${CONFIG:-${CONFIG_FILE:-}}
+take_next=
+for argument in "$@"; do
+  if [[ -n $take_next ]]; then config=$argument; take_next=; fi
+  case $argument in
+    --config=* | --job.config_file=* | --job.config-file=*) config=${argument#*=} ;;
+    --config | --job.config_file | --job.config-file) take_next=1 ;;
+    --help) config=help ;;
+  esac
+done
+case ${config:-dit_shapes} in
+  dit_shapes | dit_shapes.toml | */dit_shapes.toml)
+    [[ -d outputs/data/shapes ]] || "$here/build/release/bin/titan" make-shapes --output outputs/data/shapes ;;
+esac
 exec "$here/build/release/bin/train" "$@"

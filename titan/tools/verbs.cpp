@@ -2,7 +2,9 @@
 
 #include <cstdio>
 
+#include "titan/config/field_docs.h"
 #include "titan/config/render.h"
+#include "titan/models/dit/config.h"
 #include "titan/tools/make_shapes.h"
 #include "titan/tools/sample.h"
 #include "titan/tools/shape_checker.h"
@@ -11,7 +13,9 @@ namespace titan::tools {
 namespace {
 
 int docs_config(const std::vector<std::string>&) {
-  std::fputs(render_config_markdown().c_str(), stdout);
+  const SectionDoc dit =
+      describe_section("model.args", "settings of the model dit, over its flavor's values", models::DitConfig{});
+  std::fputs(render_config_markdown({dit}).c_str(), stdout);
   return 0;
 }
 

@@ -10,11 +10,13 @@
 
 #include "titan/base/log.h"
 #include "titan/base/rank_env.h"
+#include "titan/config/field_docs.h"
 #include "titan/config/loader.h"
 #include "titan/config/render.h"
 #include "titan/io/atomic_file.h"
 #include "titan/memory/cpu_allocator.h"
 #include "titan/models/builtin.h"
+#include "titan/models/dit/config.h"
 #include "titan/ops/backend.h"
 #include "titan/parallel/cpu_share.h"
 #include "titan/parallel/cuda_library.h"
@@ -122,7 +124,9 @@ std::optional<int> check_settings(const StatusOr<LoadedConfig>& loaded) {
     return exit_code_for(loaded.status());
   }
   if (loaded->help_requested) {
-    std::fputs(render_help("train", loaded->config).c_str(), stdout);
+    const SectionDoc dit =
+        describe_section("model.args", "settings of the model dit", models::DitConfig{});
+    std::fputs(render_help("train", loaded->config, {dit}).c_str(), stdout);
     return 0;
   }
   return std::nullopt;
