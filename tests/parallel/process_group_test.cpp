@@ -2,12 +2,12 @@
 
 #include "titan/parallel/process_group.h"
 
-#include <chrono>
-#include <cstdlib>
-#include <filesystem>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
 
 #include "titan/parallel/cpu_share.h"
 

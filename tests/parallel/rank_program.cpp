@@ -1,7 +1,7 @@
 // A job of several ranks that ends the way the test asks for: rank_program MODE, under NGPU=n.
+#include <signal.h>
 #include <cstdio>
 #include <cstdlib>
-#include <signal.h>
 #include <string>
 #include <thread>
 

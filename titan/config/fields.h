@@ -1,14 +1,16 @@
-// config: settings as plain structs, TOML and command line. No torch here; toml++ stays in loader.cpp.
+// config: settings as plain structs, TOML and command line. No torch here; toml++ stays in
+// loader.cpp.
 //
-// fields.h: the visitor contract. A settings struct lists each field once, with name, help and rule; loading,
-// printing, --help and docs/config.md are visitors over that one list.
+// fields.h: the visitor contract. A settings struct lists each field once, with name, help and
+// rule; loading, printing, --help and docs/config.md are visitors over that one list.
 //
 //   struct AdamConfig { double lr = 8e-4; };
 //   template <class V> void visit_fields(AdamConfig& c, V&& v) {
 //     v("lr", c.lr, "learning rate", rule::above(0));
 //   }
 //
-// Field types: bool, int64_t, double, std::string, std::optional of these, std::vector<std::string | int64_t | double>.
+// Field types: bool, int64_t, double, std::string, std::optional of these, std::vector<std::string
+// | int64_t | double>.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +21,8 @@
 
 namespace titan {
 
-/// What a value must satisfy, checked when a config is loaded. The default accepts every finite number and any text.
+/// What a value must satisfy, checked when a config is loaded. The default accepts every finite
+/// number and any text.
 struct FieldRule {
   double min = -std::numeric_limits<double>::infinity();
   double max = std::numeric_limits<double>::infinity();
@@ -33,7 +36,9 @@ inline FieldRule any() { return {}; }
 inline FieldRule at_least(double min) { return {.min = min}; }
 inline FieldRule above(double min) { return {.min = min, .min_exclusive = true}; }
 inline FieldRule between(double min, double max) { return {.min = min, .max = max}; }
-inline FieldRule one_of(std::vector<std::string> choices) { return {.choices = std::move(choices)}; }
+inline FieldRule one_of(std::vector<std::string> choices) {
+  return {.choices = std::move(choices)};
+}
 }  // namespace rule
 
 }  // namespace titan

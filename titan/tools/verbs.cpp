@@ -13,8 +13,8 @@ namespace titan::tools {
 namespace {
 
 int docs_config(const std::vector<std::string>&) {
-  const SectionDoc dit =
-      describe_section("model.args", "settings of the model dit, over its flavor's values", models::DitConfig{});
+  const SectionDoc dit = describe_section(
+      "model.args", "settings of the model dit, over its flavor's values", models::DitConfig{});
   std::fputs(render_config_markdown({dit}).c_str(), stdout);
   return 0;
 }
