@@ -6,7 +6,7 @@
 titan_setup_key() {
   { cat scripts/setup.sh scripts/fetch_libtorch.py scripts/wheels.txt scripts/packages.txt
     echo "${TITAN_LIBTORCH:-}" "${TITAN_CACHE:-}" "$HOME" "$PWD"
-    [[ -e /proc/driver/nvidia/version ]] && echo driver
+    if [[ -e /proc/driver/nvidia/version ]]; then echo driver; fi
   } | sha256sum | cut -d' ' -f1
 }
 
