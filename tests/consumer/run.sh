@@ -7,6 +7,7 @@ source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/tiny
 build=$(cd "$1" && pwd)
 work=$build/consumer
 rm -rf "$work/prefix" "$work/run"
+cmake --build "$build" --target programs >"$build/consumer-build.log"
 cmake --install "$build" --prefix "$work/prefix" >"$build/consumer-install.log"
 launcher=$(command -v ccache || true)
 cmake -S "$source_dir" -B "$work/tiny" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$work/prefix" \
