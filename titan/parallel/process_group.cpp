@@ -163,12 +163,7 @@ void ProcessGroupGuard::connect() {
     request.timeout = options_.init_timeout;
     request.name = name;
     request.local_host = is_loopback(env.master_addr);
-    Communicator communicator(make_backend(request), device);
-    // LibTorch 2.11's flight recorder adds a group to an unguarded map at the group's first
-    // collective (pytorch/pytorch pull 179449): done here, on one thread, before a checkpoint's
-    // writer thread can use one group while training uses the other.
-    communicator.barrier();
-    return communicator;
+    return Communicator(make_backend(request), device);
   };
   control_ = group("control", at::kCPU);
   collectives_ = group("collectives", options_.device);
