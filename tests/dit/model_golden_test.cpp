@@ -105,7 +105,9 @@ TEST_CASE("DiT's flavors have the published parameter counts and FLOPs", "[golde
   const auto cases = testing::golden_cases("dit", "flavors");
   if (cases.empty()) TITAN_SKIP(testing::kNoGolden);
   for (const auto& path : cases) {
-    for (const nlohmann::json& row : testing::load_golden(path).json.at("flavors")) {
+    const nlohmann::json json = testing::load_golden(path).json;
+    REQUIRE(!json.at("flavors").empty());
+    for (const nlohmann::json& row : json.at("flavors")) {
       const std::string label = row.at("flavor");
       StatusOr<models::DitConfig> config = models::dit_flavor(label.substr(0, label.find(' ')));
       INFO(label << " patch " << row.at("patch_size") << " image " << row.at("image_size"));

@@ -59,7 +59,7 @@ int main(int argc, char** argv) {
   auto group =
       ProcessGroupGuard::create({.env = env,
                                  .device = at::kCPU,
-                                 .init_timeout = std::chrono::seconds(mode == "absent" ? 2 : 60),
+                                 .init_timeout = std::chrono::seconds(mode == "absent" ? 4 : 60),
                                  .train_timeout = std::chrono::seconds(3)});
   if (!group.ok()) {
     TITAN_LOG(ERROR) << titan::message_of(group.status());

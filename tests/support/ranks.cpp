@@ -1,5 +1,6 @@
 #include "tests/support/ranks.h"
 
+#include <cstdlib>
 #include <exception>
 #include <thread>
 #include <vector>
@@ -13,6 +14,9 @@ namespace titan::testing {
 
 void run_ranks(int num_ranks, const std::function<void(parallel::Communicator&)>& body,
                std::chrono::seconds timeout) {
+  // The flight recorder of LibTorch 2.11 is one per process and adds groups to an unguarded map
+  // (pytorch/pytorch pull 179449): with ranks as threads it crashes or loops now and then.
+  setenv("TORCH_FR_BUFFER_SIZE", "0", /*overwrite=*/1);
   const auto store = c10::make_intrusive<c10d::HashStore>();
   std::vector<std::exception_ptr> errors(static_cast<std::size_t>(num_ranks));
   std::vector<std::thread> threads;

@@ -3,7 +3,6 @@
 #include "titan/train/launcher.h"
 
 #include <unistd.h>
-#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -102,14 +101,11 @@ TEST_CASE("A bad NGPU is bad input", "[train]") {
 
 TEST_CASE("When a rank fails the others end, and its exit code and last words are the job's",
           "[train]") {
-  const auto start = std::chrono::steady_clock::now();
   const ProcessResult result = launch({"fail", "1", "2"}, {{"NGPU", "3"}});
   REQUIRE(result.exit_code == 2);
   REQUIRE_THAT(result.output, Contains("[rank 1] the last words of rank 1\n"));
   REQUIRE_THAT(result.output, Contains("[launcher] rank 1 failed with exit code 2"));
   REQUIRE(count(result.output, "[launcher]") == 1);
-  REQUIRE(std::chrono::steady_clock::now() - start <
-          std::chrono::seconds(9));  // without waiting for SIGKILL
 }
 
 TEST_CASE("A killed rank ends the job with 1, even where another does not listen", "[train]") {

@@ -18,6 +18,8 @@
 
 #include "titan/kernels/storage.h"
 
+struct CUstream_st;
+
 namespace titan::kernels {
 
 struct NormProblem {
@@ -28,6 +30,13 @@ struct NormProblem {
   bool rms = false;  ///< RMSNorm: no mean is taken away
   StorageType storage = StorageType::kFloat32;
   StorageType param_storage = StorageType::kFloat32;
+  /// Rows of one sample whose sums are taken together; part of the result's bits, so fixed for a
+  /// device.
+  int64_t rows_per_task = 64;
+
+  TITAN_HOST_DEVICE int64_t tasks_per_sample() const {
+    return (tokens + rows_per_task - 1) / rows_per_task;
+  }
 };
 
 /// A [batch, dim] parameter, or nothing.
@@ -80,5 +89,17 @@ void modulate_norm_forward(const NormProblem& problem, const NormParameters& par
 void modulate_norm_backward(const NormProblem& problem, const NormParameters& parameters,
                             const ModulateNormBackward& io);
 }  // namespace cpu
+
+namespace cuda {
+/// As on the CPU; float32 or bfloat16 parameters with float32 or bfloat16 storage (float32
+/// parameters where storage is). All pointers are of the device of `stream`; dim at most 12288.
+/// Forward: one block a row; backward: one block for rows_per_task rows of a sample, its column
+/// sums in shared memory, then two small kernels that add them up in order. Rows are read 4
+/// elements at a time where every pointer, dim and stride allow it.
+void modulate_norm_forward(const NormProblem& problem, const NormParameters& parameters,
+                           const ModulateNormForward& io, CUstream_st* stream);
+void modulate_norm_backward(const NormProblem& problem, const NormParameters& parameters,
+                            const ModulateNormBackward& io, CUstream_st* stream);
+}  // namespace cuda
 
 }  // namespace titan::kernels

@@ -5,6 +5,13 @@
 // storage.h: element types as kernels see them.
 #pragma once
 
+/// Marks what device code calls too.
+#if defined(__CUDACC__)
+#define TITAN_HOST_DEVICE __host__ __device__
+#else
+#define TITAN_HOST_DEVICE
+#endif
+
 namespace titan::kernels {
 
 /// How elements lie in memory; arithmetic and statistics are float32 for both.

@@ -1,24 +1,138 @@
 #include "titan/ops/attention.h"
 
-#include <ATen/ATen.h>
+#include <cmath>
+#include <tuple>
 
-#include "titan/base/check.h"
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd_not_implemented_fallback.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
+
+#include "titan/kernels/attention.h"
 #include "titan/ops/backend.h"
+#include "titan/ops/dispatch.h"
 #include "titan/ops/reference.h"
 
 namespace titan::ops {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+constexpr const char* kForward = "titan::attention";
+constexpr const char* kBackward = "titan::attention_backward";
+
+kernels::AttentionProblem problem_of(const at::Tensor& q, const at::Tensor& k) {
+  return {.batch = q.size(0),
+          .queries = q.size(1),
+          .keys = k.size(1),
+          .heads = q.size(2),
+          .kv_heads = k.size(2),
+          .head_dim = q.size(3),
+          .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(q.size(3))))};
+}
+
+std::tuple<at::Tensor, at::Tensor> forward_cpu(const at::Tensor& q_in, const at::Tensor& k_in,
+                                               const at::Tensor& v_in) {
+  const at::Tensor q = q_in.contiguous(), k = k_in.contiguous(), v = v_in.contiguous();
+  at::Tensor out = at::empty_like(q);
+  at::Tensor logsumexp = at::empty({q.size(0), q.size(2), q.size(1)}, q.options());
+  kernels::cpu::attention_forward(problem_of(q, k),
+                                  {.q = q.const_data_ptr<float>(),
+                                   .k = k.const_data_ptr<float>(),
+                                   .v = v.const_data_ptr<float>(),
+                                   .out = out.mutable_data_ptr<float>(),
+                                   .logsumexp = logsumexp.mutable_data_ptr<float>()});
+  return {out, logsumexp};
+}
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor> backward_cpu(
+    const at::Tensor& grad_in, const at::Tensor& q_in, const at::Tensor& k_in,
+    const at::Tensor& v_in, const at::Tensor& out, const at::Tensor& logsumexp) {
+  const at::Tensor grad = grad_in.contiguous();
+  const at::Tensor q = q_in.contiguous(), k = k_in.contiguous(), v = v_in.contiguous();
+  at::Tensor grad_q = at::empty_like(q), grad_k = at::empty_like(k), grad_v = at::empty_like(v);
+  kernels::cpu::attention_backward(problem_of(q, k),
+                                   {.grad = grad.const_data_ptr<float>(),
+                                    .q = q.const_data_ptr<float>(),
+                                    .k = k.const_data_ptr<float>(),
+                                    .v = v.const_data_ptr<float>(),
+                                    .out = out.const_data_ptr<float>(),
+                                    .logsumexp = logsumexp.const_data_ptr<float>(),
+                                    .grad_q = grad_q.mutable_data_ptr<float>(),
+                                    .grad_k = grad_k.mutable_data_ptr<float>(),
+                                    .grad_v = grad_v.mutable_data_ptr<float>()});
+  return {grad_q, grad_k, grad_v};
+}
+
+std::tuple<at::Tensor, at::Tensor> redispatch_forward(const at::Tensor& q, const at::Tensor& k,
+                                                      const at::Tensor& v) {
+  static const auto op = detail::find_op<decltype(forward_cpu)>(kForward);
+  return op.redispatch(detail::below_autograd(q), q, k, v);
+}
+
+class AttentionFunction : public torch::autograd::Function<AttentionFunction> {
+ public:
+  static variable_list forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k,
+                               const at::Tensor& v) {
+    auto [out, logsumexp] = redispatch_forward(q, k, v);
+    ctx->save_for_backward({q, k, v, out, logsumexp});
+    ctx->mark_non_differentiable({logsumexp});
+    ctx->set_materialize_grads(false);
+    return {out, logsumexp};
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    static const auto op = detail::find_op<decltype(backward_cpu)>(kBackward);
+    if (!grads[0].defined()) return {{}, {}, {}};
+    const variable_list saved = ctx->get_saved_variables();
+    auto [q, k, v] = op.call(grads[0], saved[0], saved[1], saved[2], saved[3], saved[4]);
+    return {q, k, v};
+  }
+};
+
+std::tuple<at::Tensor, at::Tensor> forward_autograd(const at::Tensor& q, const at::Tensor& k,
+                                                    const at::Tensor& v) {
+  if (!detail::needs_gradient({q, k, v})) return redispatch_forward(q, k, v);
+  const variable_list out = AttentionFunction::apply(q, k, v);
+  return {out[0], out[1]};
+}
+
+TORCH_LIBRARY_FRAGMENT(titan, m) {
+  m.def("attention(Tensor q, Tensor k, Tensor v) -> (Tensor out, Tensor logsumexp)");
+  m.def(
+      "attention_backward(Tensor grad, Tensor q, Tensor k, Tensor v, Tensor out, "
+      "Tensor logsumexp) -> (Tensor, Tensor, Tensor)");
+}
+TORCH_LIBRARY_IMPL(titan, CPU, m) {
+  m.impl("attention", TORCH_FN(forward_cpu));
+  m.impl("attention_backward", TORCH_FN(backward_cpu));
+}
+TORCH_LIBRARY_IMPL(titan, Autograd, m) {
+  m.impl("attention", TORCH_FN(forward_autograd));
+  m.impl("attention_backward", torch::autograd::autogradNotImplementedFallback());
+}
+
+bool is_float32_on_cpu(const at::Tensor& x) { return x.is_cpu() && x.scalar_type() == at::kFloat; }
+
+}  // namespace
 
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   TITAN_CHECK(q.dim() == 4 && k.dim() == 4 && k.sizes() == v.sizes() && q.size(0) == k.size(0) &&
-                  q.size(3) == k.size(3) && k.size(2) > 0 && q.size(2) % k.size(2) == 0,
+                  q.size(3) == k.size(3) && k.size(1) > 0 && k.size(2) > 0 &&
+                  q.size(2) % k.size(2) == 0,
               "[attention] q must be [B, N, H, D_head], k and v [B, M, H_kv, D_head] with H_kv "
               "dividing H (q=",
               q.sizes(), ", k=", k.sizes(), ", v=", v.sizes(), ")");
   if (backend() == Backend::kReference) return reference::attention(q, k, v);
-  return at::scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2),
-                                          /*attn_mask=*/{}, /*dropout_p=*/0.0, /*is_causal=*/false,
-                                          /*scale=*/std::nullopt,
-                                          /*enable_gqa=*/q.size(2) != k.size(2))
+  if (is_float32_on_cpu(q) && is_float32_on_cpu(k) && is_float32_on_cpu(v)) {
+    static const auto op = detail::find_op<decltype(forward_cpu)>(kForward);
+    return std::get<0>(op.call(q, k, v));
+  }
+  // LibTorch's fused kernels; the strided layout goes in and comes out without a copy.
+  return at::scaled_dot_product_attention(
+             q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), /*attn_mask=*/{},
+             /*dropout_p=*/0.0, /*is_causal=*/false, /*scale=*/std::nullopt,
+             /*enable_gqa=*/q.size(2) != k.size(2))
       .transpose(1, 2);
 }
 

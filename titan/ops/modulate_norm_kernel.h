@@ -58,7 +58,9 @@ inline kernels::NormProblem norm_problem(const at::Tensor& x, const HeldParamete
           .eps = static_cast<float>(eps),
           .rms = rms,
           .storage = storage_of(x),
-          .param_storage = parameters.storage};
+          .param_storage = parameters.storage,
+          // A GPU needs more blocks than a CPU has threads.
+          .rows_per_task = x.is_cuda() ? 32 : 64};
 }
 
 template <class Kernel>

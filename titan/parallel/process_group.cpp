@@ -163,7 +163,12 @@ void ProcessGroupGuard::connect() {
     request.timeout = options_.init_timeout;
     request.name = name;
     request.local_host = is_loopback(env.master_addr);
-    return Communicator(make_backend(request), device);
+    Communicator communicator(make_backend(request), device);
+    // LibTorch 2.11's flight recorder adds a group to an unguarded map at the group's first
+    // collective (pytorch/pytorch pull 179449): done here, on one thread, before a checkpoint's
+    // writer thread can use one group while training uses the other.
+    communicator.barrier();
+    return communicator;
   };
   control_ = group("control", at::kCPU);
   collectives_ = group("collectives", options_.device);

@@ -6,18 +6,12 @@
 
 namespace titan::kernels {
 namespace {
-// Rows of one sample that a task takes; fixed, so sums do not depend on the number of threads.
-constexpr int64_t kRows = 64;
 // Kinds of partial sums over rows: of grad_y, of grad_y * normalised h, of grad_h * branch.
 constexpr int64_t kSums = 3;
-
-int64_t tasks_per_sample(const NormProblem& problem) {
-  return (problem.tokens + kRows - 1) / kRows;
-}
 }  // namespace
 
 int64_t modulate_norm_partial_size(const NormProblem& problem) {
-  return problem.batch * tasks_per_sample(problem) * kSums * problem.dim;
+  return problem.batch * problem.tasks_per_sample() * kSums * problem.dim;
 }
 
 namespace cpu {
@@ -65,10 +59,11 @@ struct RowRange {
   int64_t sample, first, last;  // rows in [0, batch * tokens)
 };
 TITAN_INLINE RowRange rows_of(const NormProblem& problem, int64_t task) {
-  const int64_t per_sample = (problem.tokens + kRows - 1) / kRows;
+  const int64_t per_sample = problem.tasks_per_sample();
   const int64_t sample = task / per_sample;
-  const int64_t first = (task % per_sample) * kRows;
-  const int64_t last = first + kRows < problem.tokens ? first + kRows : problem.tokens;
+  const int64_t first = (task % per_sample) * problem.rows_per_task;
+  const int64_t end = first + problem.rows_per_task;
+  const int64_t last = end < problem.tokens ? end : problem.tokens;
   return {sample, sample * problem.tokens + first, sample * problem.tokens + last};
 }
 
@@ -188,7 +183,7 @@ TITAN_VERSIONS(backward, BackwardArgs)
 void reduce_sample(const NormProblem& problem, const NormParameters& p,
                    const ModulateNormBackward& io, int64_t b) {
   const int64_t dim = problem.dim;
-  const int64_t per_sample = tasks_per_sample(problem);
+  const int64_t per_sample = problem.tasks_per_sample();
   float* sums = io.partial + b * per_sample * kSums * dim;
   for (int64_t task = 1; task < per_sample; ++task) {
     const float* more = sums + task * kSums * dim;
@@ -211,7 +206,7 @@ void reduce_sample(const NormProblem& problem, const NormParameters& p,
 void modulate_norm_forward(const NormProblem& problem, const NormParameters& parameters,
                            const ModulateNormForward& io) {
   const ForwardArgs args{problem, parameters, io};
-  run_tasks(problem.batch * tasks_per_sample(problem),
+  run_tasks(problem.batch * problem.tasks_per_sample(),
             problem.batch * problem.tokens * problem.dim >= kParallelElements,
             forward_for(problem.storage), args);
 }
@@ -220,7 +215,7 @@ void modulate_norm_backward(const NormProblem& problem, const NormParameters& pa
                             const ModulateNormBackward& io) {
   const BackwardArgs args{problem, parameters, io};
   const bool parallel = problem.batch * problem.tokens * problem.dim >= kParallelElements;
-  const int64_t per_sample = tasks_per_sample(problem);
+  const int64_t per_sample = problem.tasks_per_sample();
   run_tasks(problem.batch * per_sample, parallel, backward_for(problem.storage), args);
 #pragma omp parallel for schedule(static) if (parallel)
   for (int64_t b = 0; b < problem.batch; ++b) reduce_sample(problem, parameters, io, b);
