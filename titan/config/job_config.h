@@ -272,6 +272,11 @@ struct CheckpointSection {
   int64_t interval = 500;
   int64_t keep_latest_k = 10;
   int64_t load_step = -1;
+  std::string initial_load_path;
+  bool initial_load_model_weights_only = true;
+  bool model_weights_only = false;
+  std::string export_dtype = "float32";
+  std::vector<std::string> exclude_from_loading = {};
   std::vector<std::string> allow_change = {};
 };
 template <class V>
@@ -283,6 +288,21 @@ void visit_fields(CheckpointSection& c, V&& v) {
   v("keep_latest_k", c.keep_latest_k, "older checkpoints are removed; 0 = keep all",
     rule::at_least(0));
   v("load_step", c.load_step, "step to resume from; -1 = the newest", rule::at_least(-1));
+  v("initial_load_path", c.initial_load_path,
+    "where a run without checkpoints of its own starts from: weights in safetensors (a file, or a "
+    "folder with an index; under any of the model's published names), or a run folder, folder of "
+    "checkpoints or one checkpoint of titan");
+  v("initial_load_model_weights_only", c.initial_load_model_weights_only,
+    "initial_load_path gives the weights alone; off = optimizer, step and place in the data, too "
+    "(checkpoints of titan)");
+  v("model_weights_only", c.model_weights_only,
+    "the last step saves the weights alone, in export_dtype under their published names, instead "
+    "of a checkpoint; a run stopped by a signal still saves everything");
+  v("export_dtype", c.export_dtype, "dtype of weights saved by model_weights_only",
+    rule::one_of({"float32", "bfloat16", "float16"}));
+  v("exclude_from_loading", c.exclude_from_loading,
+    "parts of a checkpoint that are not loaded but start anew",
+    rule::one_of({"model", "optimizer", "lr_scheduler", "dataloader", "train_state", "ema"}));
   v("allow_change", c.allow_change, "what may differ from the checkpoint's run",
     rule::one_of({"model", "dataset", "seed", "global_batch_size", "objective"}));
 }
@@ -294,6 +314,7 @@ struct MetricsSection {
   bool enable_tensorboard = false;
   std::string save_tb_folder = "tb";
   bool save_for_all_ranks = false;
+  bool mlperf_logging = false;
 };
 template <class V>
 void visit_fields(MetricsSection& c, V&& v) {
@@ -305,6 +326,33 @@ void visit_fields(MetricsSection& c, V&& v) {
   v("enable_tensorboard", c.enable_tensorboard, "write TensorBoard events");
   v("save_tb_folder", c.save_tb_folder, "folder of TensorBoard events inside the run folder");
   v("save_for_all_ranks", c.save_for_all_ranks, "events of every rank, not of rank 0 alone");
+  v("mlperf_logging", c.mlperf_logging,
+    "MLPerf's :::MLLOG lines, on the screen and in the run's mlperf.log");
+}
+
+struct MlperfSection {
+  std::string submission_benchmark = "flux1";
+  std::string submission_division = "closed";
+  std::string submission_org;
+  std::string submission_platform;
+  std::string submission_status = "onprem";
+  std::string submission_poc_name;
+  std::string submission_poc_email;
+  bool cache_clear = false;
+};
+template <class V>
+void visit_fields(MlperfSection& c, V&& v) {
+  v("submission_benchmark", c.submission_benchmark, "name of the benchmark");
+  v("submission_division", c.submission_division, "division of the submission",
+    rule::one_of({"closed", "open"}));
+  v("submission_org", c.submission_org, "who submits; the compliance checker wants one");
+  v("submission_platform", c.submission_platform,
+    "the machine, in words; the compliance checker wants one");
+  v("submission_status", c.submission_status, "onprem, cloud, preview or research");
+  v("submission_poc_name", c.submission_poc_name, "whom to ask");
+  v("submission_poc_email", c.submission_poc_email, "and where");
+  v("cache_clear", c.cache_clear,
+    "whether the system's file caches were dropped before this run; the launch script does it");
 }
 
 struct SamplingSection {
@@ -362,6 +410,7 @@ struct JobConfig {
   CommSection comm;
   CheckpointSection checkpoint;
   MetricsSection metrics;
+  MlperfSection mlperf;
   SamplingSection sampling;
   KernelsSection kernels;
   MemorySection memory;
@@ -381,6 +430,7 @@ void visit_sections(JobConfig& c, V&& v) {
   v("comm", c.comm, "timeouts between ranks");
   v("checkpoint", c.checkpoint, "saving and resuming");
   v("metrics", c.metrics, "what is measured and where it goes");
+  v("mlperf", c.mlperf, "fields of an MLPerf submission's log (metrics.mlperf_logging)");
   v("sampling", c.sampling, "pictures drawn while training");
   v("kernels", c.kernels, "operator implementations");
   v("memory", c.memory, "allocator");

@@ -15,6 +15,7 @@
 #include "titan/protocols/model.h"
 #include "titan/protocols/objective.h"
 #include "titan/protocols/sampler.h"
+#include "titan/protocols/weight_formats.h"
 
 namespace titan {
 
@@ -55,8 +56,8 @@ struct ModelSpec {
   /// Condition for sampling `classes` (n ids) and its null twin; default: {"label": ids} and
   /// {"label": num_classes}.
   std::function<Conditioning(const std::vector<int64_t>& classes, const DataShape&)> condition;
-  /// Published state-dict name of one of our parameter names and back; default: the same.
-  std::function<std::string(const std::string&)> published_name;
+  /// Names under which weights of this model are published; default: the parameters' own alone.
+  std::shared_ptr<const WeightFormats> weight_formats;
   /// Makes the runner for a mesh; default: plain data parallel (parallel/parallelize.h).
   std::function<StatusOr<std::unique_ptr<BlockRunner>>(
       std::shared_ptr<Model>, const parallel::DeviceMesh&, const JobConfig&, RunnerHooks*)>

@@ -42,7 +42,6 @@ StatusOr<ModelSpec> complete_spec(const JobConfig& config) {
   if (!spec.dataset) spec.dataset = open_dataset;
   if (!spec.objective) spec.objective = make_objective;
   if (!spec.sampler) spec.sampler = make_sampler;
-  if (!spec.published_name) spec.published_name = [](const std::string& name) { return name; };
   if (!spec.condition) {
     spec.condition = [](const std::vector<int64_t>& classes, const DataShape&) {
       Conditioning condition;
