@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,8 +26,15 @@ class DeviceMesh;
 
 /// What the data set tells the model (channels, size, classes), known before the model is built.
 struct DataShape {
-  std::vector<int64_t> image;  ///< C, H, W (or C, T, H, W) of "image"
+  /// C, H, W (or C, T, H, W) of "image"; of preprocessed latents those of "mean".
+  std::vector<int64_t> image;
   int64_t num_classes = 0;
+  /// Sizes of every field of one sample, by name: {"image", {3, 32, 32}}, {"label", {}},
+  /// {"t5_encodings", {256, 4096}}.
+  std::map<std::string, std::vector<int64_t>> fields = {};
+
+  /// Whether samples carry the field.
+  bool has(const std::string& field) const { return fields.count(field) != 0; }
 };
 
 /// Floating-point operations of one sample (performance.md section 0): one multiply-add is 2; no

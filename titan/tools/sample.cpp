@@ -153,7 +153,8 @@ Status draw(const Request& request) {
   TITAN_ASSIGN_OR_RETURN(const c10::Device device, parallel::choose_device(config.job.device, 0));
   TITAN_ASSIGN_OR_RETURN(const int64_t step, request.options.integer("step", -1, 0, INT64_MAX));
   const DataShape shape{.image = request.info.sample_shape,
-                        .num_classes = request.info.num_classes};
+                        .num_classes = request.info.num_classes,
+                        .fields = request.info.sample_fields};
   TITAN_ASSIGN_OR_RETURN(const ModelSpec spec, complete_spec(config));
   TITAN_ASSIGN_OR_RETURN(const std::shared_ptr<Model> model, spec.build(config, shape));
   const std::string weights = weights_path(request, step);

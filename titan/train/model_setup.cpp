@@ -19,12 +19,17 @@ StatusOr<DataShape> shape_of(const Dataset& dataset, std::uint64_t seed) {
       last = sample.status();
       continue;
     }
-    const at::Tensor image = sample->fields.get("image");
+    // Preprocessed latents come as a distribution: what is trained on has the shape of its mean.
+    at::Tensor image = sample->fields.get("image");
+    if (!image.defined()) image = sample->fields.get("mean");
     if (!image.defined() || image.dim() < 3) {
       return invalid_argument(
-          "[data] samples of this data set have no \"image\" of at least 3 dimensions");
+          "[data] samples of this data set have no \"image\" or \"mean\" of at least 3 dimensions");
     }
-    return DataShape{.image = image.sizes().vec(), .num_classes = dataset.num_classes()};
+    DataShape shape{
+        .image = image.sizes().vec(), .num_classes = dataset.num_classes(), .fields = {}};
+    for (const auto& [name, tensor] : sample->fields) shape.fields[name] = tensor.sizes().vec();
+    return shape;
   }
   return data_loss("[data] none of the first ", tries,
                    " samples can be read; the last problem: ", message_of(last));

@@ -46,6 +46,7 @@ Status write_run_info(const RunFolder& folder, const RunInfo& info) {
       {"arguments", info.arguments},
       {"seed", info.seed},
       {"sample_shape", info.sample_shape},
+      {"sample_fields", info.sample_fields},
       {"num_classes", info.num_classes},
       {"class_names", info.class_names},
   };
@@ -60,6 +61,7 @@ StatusOr<RunInfo> read_run_info(const RunFolder& folder) {
     RunInfo info;
     json.at("seed").get_to(info.seed);
     json.at("sample_shape").get_to(info.sample_shape);
+    if (json.contains("sample_fields")) json.at("sample_fields").get_to(info.sample_fields);
     json.at("num_classes").get_to(info.num_classes);
     json.at("class_names").get_to(info.class_names);
     return info;

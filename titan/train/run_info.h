@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,8 @@ struct RunInfo {
   RankEnv rank;
   std::uint64_t seed = 0;
   std::vector<int64_t> sample_shape;  ///< C, H, W of the data
+  /// Sizes of every field of one sample; empty in a run.json from before there were such.
+  std::map<std::string, std::vector<int64_t>> sample_fields;
   int64_t num_classes = 0;
   std::vector<std::string> class_names;
 };

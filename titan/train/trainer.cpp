@@ -189,6 +189,7 @@ Status DiffusionTrainer::write_info() const {
                          .rank = context_.rank,
                          .seed = resume_->seed(),
                          .sample_shape = shape_.image,
+                         .sample_fields = shape_.fields,
                          .num_classes = shape_.num_classes,
                          .class_names = dataset_->class_names()});
 }
