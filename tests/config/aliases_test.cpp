@@ -204,7 +204,15 @@ TEST_CASE("torchtitan's Flux debug config loads with warnings only", "[config]")
   CHECK(loaded->config.training.class_dropout_prob == 0.1);
   CHECK(loaded->config.training.dataset == "cc12m-test");
   CHECK(loaded->config.lr_scheduler.decay_ratio == 0.0);
-  CHECK(warned(*loaded, "eval.denoising_steps: has no meaning here; ignored"));
+  CHECK(loaded->config.encoder.context_in_dim == 4096);
+  CHECK(loaded->config.encoder.clip_encoder == "/models/clip");
+  CHECK(loaded->config.eval.dataset == "coco");
+  CHECK(loaded->config.eval.eval_freq == 20);
+  CHECK(loaded->config.sampling.steps == 4);
+  CHECK(loaded->config.sampling.guidance == std::vector<double>{5.0});
+  CHECK(warned(*loaded, "eval.denoising_steps: taken as sampling.steps"));
+  CHECK(warned(*loaded, "eval.classifer_free_guidance_scale: taken as sampling.guidance"));
+  CHECK(warned(*loaded, "eval.save_img_folder: has no meaning here; ignored"));
   CHECK(warned(*loaded,
                "training.classifer_free_guidance_prob: taken as training.class_dropout_prob"));
 }
@@ -219,6 +227,15 @@ TEST_CASE("Foreign options work on the command line, one warning a key", "[confi
   CHECK(loaded->config.metrics.disable_color_printing);
   CHECK(loaded->config.model.args.count("patch_size") == 1);
   CHECK(loaded->warnings.size() == 5);
+}
+
+TEST_CASE("Guidance switched off in torchtitan's words is a scale of 1", "[config]") {
+  CHECK(load("[eval]\nclassifier_free_guidance_scale = 5.0\n"
+             "enable_classifier_free_guidance = false\n")
+            ->config.sampling.guidance == std::vector<double>{1.0});
+  CHECK(
+      load("", {"--eval.enable_classifer_free_guidance", "--eval.classifer_free_guidance_scale=4"})
+          ->config.sampling.guidance == std::vector<double>{4.0});
 }
 
 TEST_CASE("dataset.batch_size = -1 leaves training.batch_size", "[config]") {

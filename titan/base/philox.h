@@ -30,6 +30,8 @@ enum class RandomPurpose : std::uint32_t {
   kLatent = 10,
   kSynthetic = 11,
   kRounding = 12,
+  kEvalNoise = 13,
+  kEvalLatent = 14,
 };
 
 /// 64-bit Philox key of (seed, purpose): splitmix64 of their combination.

@@ -96,6 +96,8 @@ struct TrainingSection {
   std::string mixed_precision_param = "float32";
   std::string mixed_precision_reduce = "float32";
   double class_dropout_prob = 0.1;
+  std::string on_nonfinite = "stop";
+  int64_t max_nonfinite_steps = 10;
 };
 template <class V>
 void visit_fields(TrainingSection& c, V&& v) {
@@ -122,7 +124,66 @@ void visit_fields(TrainingSection& c, V&& v) {
   v("mixed_precision_reduce", c.mixed_precision_reduce,
     "dtype in which gradients are summed over ranks", rule::one_of({"float32"}));
   v("class_dropout_prob", c.class_dropout_prob,
-    "share of samples trained without their condition, for guidance", rule::between(0, 1));
+    "share of samples trained without their condition (class, or all text encodings together), for "
+    "guidance",
+    rule::between(0, 1));
+  v("on_nonfinite", c.on_nonfinite,
+    "a loss or gradient that is not a finite number: stop, naming the samples, or skip and count "
+    "the step; the weights keep their values either way",
+    rule::one_of({"stop", "skip"}));
+  v("max_nonfinite_steps", c.max_nonfinite_steps,
+    "on_nonfinite = skip: a run that skips this many steps in a row stops", rule::at_least(1));
+}
+
+struct EncoderSection {
+  std::optional<std::string> t5_encoder;
+  std::optional<std::string> clip_encoder;
+  std::optional<std::string> autoencoder_path;
+  double autoencoder_shift = 0.1159;
+  double autoencoder_scale = 0.3611;
+  int64_t max_t5_encoding_len = 256;
+  int64_t context_in_dim = 4096;
+  int64_t vec_in_dim = 768;
+  std::optional<std::string> empty_encodings_path;
+};
+template <class V>
+void visit_fields(EncoderSection& c, V&& v) {
+  v("t5_encoder", c.t5_encoder, "folder of the T5 encoder; unset or empty = not loaded");
+  v("clip_encoder", c.clip_encoder, "folder of the CLIP text encoder; unset or empty = not loaded");
+  v("autoencoder_path", c.autoencoder_path,
+    "autoencoder's safetensors file; unset or empty = not loaded");
+  v("autoencoder_shift", c.autoencoder_shift,
+    "the model sees (latent - shift) x scale; 0 is a value, not a blank");
+  v("autoencoder_scale", c.autoencoder_scale, "see autoencoder_shift", rule::above(0));
+  v("max_t5_encoding_len", c.max_t5_encoding_len, "text tokens of a sample", rule::at_least(1));
+  v("context_in_dim", c.context_in_dim, "width of the T5 encodings", rule::at_least(1));
+  v("vec_in_dim", c.vec_in_dim, "width of the pooled CLIP encoding", rule::at_least(1));
+  v("empty_encodings_path", c.empty_encodings_path,
+    "folder with t5_empty.npy and clip_empty.npy, the encodings of the empty prompt");
+}
+
+struct EvalSection {
+  std::optional<std::string> dataset;
+  std::optional<std::string> dataset_path;
+  int64_t batch_size = 16;
+  int64_t eval_freq = 262144;
+  double target_eval_loss = 0.586;
+  int64_t seed = 0;
+  std::optional<int64_t> subset_size;
+};
+template <class V>
+void visit_fields(EvalSection& c, V&& v) {
+  v("dataset", c.dataset, "registered data set to evaluate on; unset or empty = no evaluation");
+  v("dataset_path", c.dataset_path, "file or folder of the evaluation data set");
+  v("batch_size", c.batch_size, "samples per forward and rank; the result does not depend on it",
+    rule::at_least(1));
+  v("eval_freq", c.eval_freq,
+    "training samples between evaluations, rounded up to whole optimizer steps", rule::at_least(1));
+  v("target_eval_loss", c.target_eval_loss,
+    "training ends once the evaluation loss is at or below this; 0 = never", rule::at_least(0));
+  v("seed", c.seed, "seed of the evaluation's noise: the same at every evaluation",
+    rule::at_least(0));
+  v("subset_size", c.subset_size, "evaluate only the first n samples", rule::at_least(1));
 }
 
 struct ObjectiveSection {
@@ -137,6 +198,7 @@ struct ObjectiveSection {
   int64_t num_timesteps = 1000;
   std::string beta_schedule = "linear";
   double min_snr_gamma = 0.0;
+  double guidance = 3.5;
 };
 template <class V>
 void visit_fields(ObjectiveSection& c, V&& v) {
@@ -157,6 +219,9 @@ void visit_fields(ObjectiveSection& c, V&& v) {
   v("beta_schedule", c.beta_schedule, "ddpm: noise schedule",
     rule::one_of({"linear", "scaled_linear", "cosine"}));
   v("min_snr_gamma", c.min_snr_gamma, "ddpm: min-SNR loss weight (Hang et al. 2023); 0 = off",
+    rule::at_least(0));
+  v("guidance", c.guidance,
+    "guidance scale that a model with a guidance embedding (flux-dev) is told while training",
     rule::at_least(0));
 }
 
@@ -362,6 +427,9 @@ struct SamplingSection {
   int64_t steps = 32;
   std::vector<double> guidance = {3.0};
   std::vector<int64_t> classes = {};
+  std::string schedule_shift = "auto";
+  double base_shift = 0.5;
+  double max_shift = 1.15;
   int64_t seed = 0;
   bool show_real = false;
   bool use_ema = true;
@@ -375,6 +443,12 @@ void visit_fields(SamplingSection& c, V&& v) {
   v("guidance", c.guidance, "guidance scales, drawn side by side; 1 = off", rule::at_least(0));
   v("classes", c.classes, "classes to draw, repeated as needed; empty = 0, 1, 2, ...",
     rule::at_least(0));
+  v("schedule_shift", c.schedule_shift,
+    "Flux: move the timesteps towards noise, the more the larger the image; auto = for models with "
+    "a guidance embedding (flux-dev), not for others",
+    rule::one_of({"auto", "on", "off"}));
+  v("base_shift", c.base_shift, "Flux: shift exponent at 256 image tokens");
+  v("max_shift", c.max_shift, "Flux: shift exponent at 4096 image tokens");
   v("seed", c.seed, "seed of the initial noise", rule::at_least(0));
   v("show_real", c.show_real, "real pictures of the same classes beside the samples");
   v("use_ema", c.use_ema, "sample from the averaged weights where there are any");
@@ -402,6 +476,8 @@ struct JobConfig {
   ModelSection model;
   DatasetSection dataset;
   TrainingSection training;
+  EncoderSection encoder;
+  EvalSection eval;
   ObjectiveSection objective;
   OptimizerSection optimizer;
   LrSchedulerSection lr_scheduler;
@@ -422,6 +498,8 @@ void visit_sections(JobConfig& c, V&& v) {
   v("model", c.model, "which model; its own settings are under [model.args]");
   v("dataset", c.dataset, "how samples are read and prepared");
   v("training", c.training, "data, batch, length, precision");
+  v("encoder", c.encoder, "frozen encoders, and the encodings they leave");
+  v("eval", c.eval, "evaluation while training");
   v("objective", c.objective, "what is learned");
   v("optimizer", c.optimizer, "the update");
   v("lr_scheduler", c.lr_scheduler, "learning rate over time");
