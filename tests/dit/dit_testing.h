@@ -1,16 +1,12 @@
 // dit_testing.h: a DiT from a golden case. Include tests/support/catch.h first.
 #pragma once
 
-#include <memory>
-#include <set>
-#include <string>
-
 #include <torch/torch.h>
 
 #include "titan/models/dit/model.h"
-#include "titan/ops/backend.h"
 
 #include "tests/support/golden.h"
+#include "tests/support/modules.h"
 
 namespace titan::testing {
 
@@ -35,30 +31,6 @@ inline models::DitConfig dit_config(const nlohmann::json& json) {
   config.num_classes = json.value("num_classes", int64_t{1});
   config.condition_mode = json.value("condition_mode", config.condition_mode);
   return config;
-}
-
-/// Copies the tensors under their published names into the module; throws titan::Error where the
-/// two sets of names differ.
-inline void load_parameters(torch::nn::Module& module,
-                            const std::map<std::string, at::Tensor>& values) {
-  const torch::NoGradGuard no_grad;
-  std::set<std::string> names;
-  for (const auto& entry : module.named_parameters()) {
-    names.insert(entry.key());
-    const auto found = values.find(entry.key());
-    TITAN_CHECK(found != values.end(), "the case has no parameter ", entry.key());
-    TITAN_CHECK(found->second.sizes() == entry.value().sizes(), "shape of ", entry.key());
-    entry.value().copy_(found->second);
-  }
-  for (const auto& [name, value] : values)
-    TITAN_CHECK(names.count(name) == 1, "the module has no parameter ", name);
-}
-
-/// Both backends, by name.
-inline const std::vector<std::pair<std::string, ops::Backend>>& backends() {
-  static const std::vector<std::pair<std::string, ops::Backend>> both = {
-      {"fused", ops::Backend::kFused}, {"reference", ops::Backend::kReference}};
-  return both;
 }
 
 }  // namespace titan::testing

@@ -1,5 +1,5 @@
-// elementwise.h: SwiGLU, rotary embedding and the gated residual, forward and backward. float32 or
-// bfloat16 storage, float32 arithmetic; all tensors contiguous.
+// elementwise.h: SwiGLU, GELU, rotary embedding and the gated residual, forward and backward.
+// float32 or bfloat16 storage, float32 arithmetic; all tensors contiguous where no stride is given.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +13,21 @@ void swiglu_forward(StorageType storage, int64_t count, const void* a, const voi
 /// Gradients of a and b from grad (of out). Reads 3, writes 2.
 void swiglu_backward(StorageType storage, int64_t count, const void* grad, const void* a,
                      const void* b, void* grad_a, void* grad_b);
+
+/// Rows of `columns` elements each; a row of x (and its gradient) starts x_stride elements behind
+/// the last, a row of the output (and its gradient) out_stride.
+struct GeluProblem {
+  int64_t rows = 0;
+  int64_t columns = 0;
+  int64_t x_stride = 0;
+  int64_t out_stride = 0;
+  StorageType storage = StorageType::kFloat32;
+};
+/// out = x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) (Hendrycks & Gimpel 2016,
+/// arXiv:1606.08415). Reads 1, writes 1.
+void gelu_forward(const GeluProblem& problem, const void* x, void* out);
+/// Gradient of x from grad (of out). Reads 2, writes 1.
+void gelu_backward(const GeluProblem& problem, const void* grad, const void* x, void* grad_x);
 
 struct RopeProblem {
   int64_t batch = 0;

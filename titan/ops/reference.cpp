@@ -41,6 +41,10 @@ at::Tensor swiglu(const at::Tensor& a, const at::Tensor& b) {
   return (at::silu(widen(a)) * widen(b)).to(a.scalar_type());
 }
 
+at::Tensor gelu(const at::Tensor& x) {
+  return at::gelu(widen(x), /*approximate=*/"tanh").to(x.scalar_type());
+}
+
 at::Tensor rope(const at::Tensor& x, const at::Tensor& table) {
   const at::Tensor pairs = widen(x).unflatten(-1, {-1, 2});
   const at::Tensor turn = table.to(pairs.scalar_type()).unsqueeze(1);  // [tokens, 1, pairs, 2]

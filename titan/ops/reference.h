@@ -15,6 +15,7 @@ ResidualNorm residual_modulate_norm(const at::Tensor& x, const at::Tensor& branc
                                     const Modulation& modulation);
 at::Tensor gated_residual(const at::Tensor& x, const at::Tensor& branch, const at::Tensor& gate);
 at::Tensor swiglu(const at::Tensor& a, const at::Tensor& b);
+at::Tensor gelu(const at::Tensor& x);
 at::Tensor rope(const at::Tensor& x, const at::Tensor& table);
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v);
 

@@ -5,6 +5,7 @@
 #include "titan/config/field_docs.h"
 #include "titan/config/render.h"
 #include "titan/models/dit/config.h"
+#include "titan/models/flux/config.h"
 #include "titan/tools/make_shapes.h"
 #include "titan/tools/sample.h"
 #include "titan/tools/shape_checker.h"
@@ -15,7 +16,9 @@ namespace {
 int docs_config(const std::vector<std::string>&) {
   const SectionDoc dit = describe_section(
       "model.args", "settings of the model dit, over its flavor's values", models::DitConfig{});
-  std::fputs(render_config_markdown({dit}).c_str(), stdout);
+  const SectionDoc flux = describe_section(
+      "model.args", "settings of the model flux, over its flavor's values", models::FluxConfig{});
+  std::fputs(render_config_markdown({dit, flux}).c_str(), stdout);
   return 0;
 }
 

@@ -17,6 +17,7 @@
 #include "titan/memory/cpu_allocator.h"
 #include "titan/models/builtin.h"
 #include "titan/models/dit/config.h"
+#include "titan/models/flux/config.h"
 #include "titan/ops/backend.h"
 #include "titan/parallel/cpu_share.h"
 #include "titan/parallel/cuda_library.h"
@@ -126,7 +127,9 @@ std::optional<int> check_settings(const StatusOr<LoadedConfig>& loaded) {
   if (loaded->help_requested) {
     const SectionDoc dit =
         describe_section("model.args", "settings of the model dit", models::DitConfig{});
-    std::fputs(render_help("train", loaded->config, {dit}).c_str(), stdout);
+    const SectionDoc flux =
+        describe_section("model.args", "settings of the model flux", models::FluxConfig{});
+    std::fputs(render_help("train", loaded->config, {dit, flux}).c_str(), stdout);
     return 0;
   }
   return std::nullopt;

@@ -56,6 +56,45 @@ TITAN_INLINE void swiglu_backward_body(const SwigluArgs& args, int64_t task) {
 }
 TITAN_VERSIONS(swiglu_backward, SwigluArgs)
 
+struct GeluArgs {
+  GeluProblem problem;
+  const void *grad, *x;
+  void *out, *grad_x;
+};
+
+// x / 2 (1 + tanh(z)) = x sigmoid(2 z), with 2 z = x (kGeluLinear + kGeluCubic x^2).
+constexpr float kGeluLinear = 1.5957691216F;  // 2 sqrt(2 / pi)
+constexpr float kGeluCubic = 1.5957691216F * 0.044715F;
+
+/// One task takes one row.
+template <class T>
+TITAN_INLINE void gelu_forward_body(const GeluArgs& args, int64_t task) {
+  const T* x = static_cast<const T*>(args.x) + task * args.problem.x_stride;
+  T* out = static_cast<T*>(args.out) + task * args.problem.out_stride;
+#pragma omp simd
+  for (int64_t i = 0; i < args.problem.columns; ++i) {
+    const float value = to_float(x[i]);
+    out[i] = from_float<T>(value * sigmoid(value * (kGeluLinear + kGeluCubic * value * value)));
+  }
+}
+TITAN_VERSIONS(gelu_forward, GeluArgs)
+
+template <class T>
+TITAN_INLINE void gelu_backward_body(const GeluArgs& args, int64_t task) {
+  const T* x = static_cast<const T*>(args.x) + task * args.problem.x_stride;
+  const T* grad = static_cast<const T*>(args.grad) + task * args.problem.out_stride;
+  T* grad_x = static_cast<T*>(args.grad_x) + task * args.problem.x_stride;
+#pragma omp simd
+  for (int64_t i = 0; i < args.problem.columns; ++i) {
+    const float value = to_float(x[i]);
+    const float square = value * value;
+    const float s = sigmoid(value * (kGeluLinear + kGeluCubic * square));
+    const float slope = value * (kGeluLinear + 3.0F * kGeluCubic * square) * (1.0F - s);
+    grad_x[i] = from_float<T>(to_float(grad[i]) * s * (1.0F + slope));
+  }
+}
+TITAN_VERSIONS(gelu_backward, GeluArgs)
+
 struct RopeArgs {
   RopeProblem problem;
   const void* x;
@@ -142,6 +181,18 @@ void swiglu_backward(StorageType storage, int64_t count, const void* grad, const
                      const void* b, void* grad_a, void* grad_b) {
   const SwigluArgs args{count, grad, a, b, nullptr, grad_a, grad_b};
   run_tasks(swiglu_tasks(count), count > kParallelElements, swiglu_backward_for(storage), args);
+}
+
+void gelu_forward(const GeluProblem& problem, const void* x, void* out) {
+  const GeluArgs args{problem, nullptr, x, out, nullptr};
+  run_tasks(problem.rows, problem.rows * problem.columns > kParallelElements,
+            gelu_forward_for(problem.storage), args);
+}
+
+void gelu_backward(const GeluProblem& problem, const void* grad, const void* x, void* grad_x) {
+  const GeluArgs args{problem, grad, x, nullptr, grad_x};
+  run_tasks(problem.rows, problem.rows * problem.columns > kParallelElements,
+            gelu_backward_for(problem.storage), args);
 }
 
 void rope(const RopeProblem& problem, const void* x, const float* table, void* out) {

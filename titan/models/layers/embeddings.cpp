@@ -11,7 +11,8 @@ at::Tensor time_sinusoid(const at::Tensor& t, int64_t width) {
   const at::Tensor k = at::arange(half, t.options().dtype(at::kFloat));
   const at::Tensor frequency = at::exp(k * -std::log(10000.0) / static_cast<double>(half));
   const at::Tensor angle = t.to(at::kFloat).unsqueeze(1) * frequency;
-  return at::cat({angle.cos(), angle.sin()}, 1);
+  const at::Tensor waves = at::cat({angle.cos(), angle.sin()}, 1);
+  return width % 2 == 0 ? waves : at::constant_pad_nd(waves, {0, 1}, 0);
 }
 
 TimeEmbedding::TimeEmbedding(int64_t dim, double time_scale, const at::TensorOptions& options)

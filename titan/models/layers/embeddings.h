@@ -12,7 +12,8 @@
 namespace titan::models {
 
 /// Sinusoid of t [B] float32: [B, width] = cos(t f_k), k = 0 .. width/2 - 1, then sin(t f_k), f_k =
-/// 10000^(-2k / width). Computed in float32 (Peebles & Xie 2023, after Vaswani et al. 2017).
+/// 10000^(-2k / width), then a zero where width is odd. Computed in float32 (Peebles & Xie 2023,
+/// after Vaswani et al. 2017).
 at::Tensor time_sinusoid(const at::Tensor& t, int64_t width);
 
 /// Parameters "mlp.0.*" [dim, 256] and "mlp.2.*" [dim, dim]: linear, SiLU, linear over the sinusoid

@@ -1,5 +1,7 @@
 #include "titan/models/layers/rope_table.h"
 
+#include <vector>
+
 #include <ATen/ATen.h>
 
 #include "titan/base/check.h"
@@ -22,6 +24,23 @@ at::Tensor rope_table_2d(int64_t rows, int64_t columns, int64_t head_dim, double
   const at::Tensor angle = at::cat(
       {angles(token.remainder(columns)), angles(token.div(columns, /*rounding_mode=*/"floor"))}, 1);
   return at::stack({angle.cos(), angle.sin()}, -1).to(device);
+}
+
+at::Tensor rope_table_axes(const at::Tensor& positions, at::IntArrayRef axes_dim, double theta) {
+  TITAN_CHECK(positions.dim() == 2 && positions.size(1) == static_cast<int64_t>(axes_dim.size()),
+              "[rope] positions must be [N, axes] (positions=", positions.sizes(),
+              ", axes_dim=", axes_dim, ")");
+  const at::Tensor wide = positions.to(at::kDouble);
+  std::vector<at::Tensor> angles;
+  for (std::size_t axis = 0; axis < axes_dim.size(); ++axis) {
+    const int64_t dim = axes_dim[axis];
+    TITAN_CHECK(dim % 2 == 0, "[rope] every part of a head must be even (axes_dim=", axes_dim, ")");
+    const at::Tensor frequency =
+        at::pow(theta, at::arange(0, dim, 2, wide.options()) / -static_cast<double>(dim));
+    angles.push_back(at::outer(wide.select(1, static_cast<int64_t>(axis)), frequency));
+  }
+  const at::Tensor angle = at::cat(angles, 1);
+  return at::stack({angle.cos(), angle.sin()}, -1).to(at::kFloat);
 }
 
 at::Tensor append_unrotated(const at::Tensor& table, int64_t count) {

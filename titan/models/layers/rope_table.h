@@ -13,6 +13,12 @@ namespace titan::models {
 at::Tensor rope_table_2d(int64_t rows, int64_t columns, int64_t head_dim, double theta,
                          at::Device device);
 
+/// Cosines and sines for tokens at positions [N, axes]: [N, head_dim / 2, 2] float32. The head is
+/// split into parts of widths axes_dim (even); pair j of axis a's part turns by position[a] *
+/// theta^(-2j / axes_dim[a]). Angles are taken in float64 and rounded once at the end, so that the
+/// table does not depend on how a device rounds them.
+at::Tensor rope_table_axes(const at::Tensor& positions, at::IntArrayRef axes_dim, double theta);
+
 /// `table` with `count` more tokens that are not turned.
 at::Tensor append_unrotated(const at::Tensor& table, int64_t count);
 

@@ -1,0 +1,159 @@
+// titan::parallel_qkv: one projection to queries, keys, values and the activated inputs of the
+// feed-forward layer beside them.
+#include <torch/csrc/autograd/autograd_not_implemented_fallback.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
+
+#include "titan/kernels/elementwise.h"
+#include "titan/ops/backend.h"
+#include "titan/ops/stream_qkv.h"
+#include "titan/ops/stream_qkv_kernel.h"
+
+namespace titan::ops {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+constexpr const char* kForward = "titan::parallel_qkv";
+constexpr const char* kBackward = "titan::parallel_qkv_backward";
+
+using Forward = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
+using Backward = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
+
+/// The feed-forward columns of contiguous y [.., 3 width + M] and inner [.., width + M].
+struct GeluColumns {
+  kernels::cpu::GeluProblem problem;
+  int64_t y_offset, inner_offset;  // bytes
+
+  GeluColumns(const at::Tensor& y, int64_t width)
+      : problem{.rows = y.size(0) * y.size(1),
+                .columns = y.size(2) - 3 * width,
+                .x_stride = y.size(2),
+                .out_stride = y.size(2) - 2 * width,
+                .storage = detail::storage_of(y)},
+        y_offset(3 * width * y.element_size()),
+        inner_offset(width * y.element_size()) {}
+};
+const void* from(const at::Tensor& tensor, int64_t offset) {
+  return static_cast<const char*>(tensor.const_data_ptr()) + offset;
+}
+void* into(const at::Tensor& tensor, int64_t offset) {
+  return static_cast<char*>(tensor.mutable_data_ptr()) + offset;
+}
+
+Forward forward_cpu(const at::Tensor& y_in, const at::Tensor& q_scale, const at::Tensor& k_scale,
+                    const at::Tensor& rope, int64_t heads, double eps) {
+  const at::Tensor y = y_in.contiguous();
+  const int64_t width = heads * q_scale.size(0);
+  const detail::JointBuffers out(y, y.size(1), heads, q_scale.size(0));
+  detail::run_stream_forward(y, q_scale, k_scale, rope.contiguous(), 0, eps, out);
+  const GeluColumns columns(y, width);
+  at::Tensor inner = at::empty({y.size(0), y.size(1), columns.problem.out_stride}, y.options());
+  kernels::cpu::gelu_forward(columns.problem, from(y, columns.y_offset),
+                             into(inner, columns.inner_offset));
+  return {out.q, out.k, out.v, inner, out.q_rstd, out.k_rstd};
+}
+
+Backward backward_cpu(const at::Tensor& grad_q, const at::Tensor& grad_k, const at::Tensor& grad_v,
+                      const at::Tensor& grad_inner, const at::Tensor& y_in,
+                      const at::Tensor& q_scale, const at::Tensor& k_scale, const at::Tensor& rope,
+                      const at::Tensor& q_rstd, const at::Tensor& k_rstd) {
+  const at::Tensor y = y_in.contiguous();
+  const auto ready = [&](const at::Tensor& grad) { return grad.to(y.scalar_type()).contiguous(); };
+  const detail::StreamGradients grads =
+      detail::run_stream_backward({ready(grad_q), ready(grad_k), ready(grad_v)}, y, q_scale,
+                                  k_scale, rope.contiguous(), 0, q_rstd, k_rstd);
+  const GeluColumns columns(y, q_rstd.size(2) * q_scale.size(0));
+  const at::Tensor inner = ready(grad_inner);
+  kernels::cpu::gelu_backward(columns.problem, from(inner, columns.inner_offset),
+                              from(y, columns.y_offset), into(grads.in, columns.y_offset));
+  return {grads.in, grads.q_scale, grads.k_scale};
+}
+
+Forward redispatch_forward(const at::Tensor& y, const at::Tensor& q_scale,
+                           const at::Tensor& k_scale, const at::Tensor& rope, int64_t heads,
+                           double eps) {
+  static const auto op = detail::find_op<decltype(forward_cpu)>(kForward);
+  return op.redispatch(detail::below_autograd(y), y, q_scale, k_scale, rope, heads, eps);
+}
+
+class ParallelQkvFunction : public torch::autograd::Function<ParallelQkvFunction> {
+ public:
+  static variable_list forward(AutogradContext* ctx, const at::Tensor& y, const at::Tensor& q_scale,
+                               const at::Tensor& k_scale, const at::Tensor& rope, int64_t heads,
+                               double eps) {
+    auto [q, k, v, inner, q_rstd, k_rstd] =
+        redispatch_forward(y, q_scale, k_scale, rope, heads, eps);
+    ctx->save_for_backward({y, q_scale, k_scale, rope, q_rstd, k_rstd});
+    ctx->mark_non_differentiable({q_rstd, k_rstd});
+    return {q, k, v, inner, q_rstd, k_rstd};
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    static const auto op = detail::find_op<decltype(backward_cpu)>(kBackward);
+    const variable_list saved = ctx->get_saved_variables();
+    auto [y, q_scale, k_scale] = op.call(grads[0], grads[1], grads[2], grads[3], saved[0], saved[1],
+                                         saved[2], saved[3], saved[4], saved[5]);
+    return {y, q_scale, k_scale, {}, {}, {}};
+  }
+};
+
+Forward forward_autograd(const at::Tensor& y, const at::Tensor& q_scale, const at::Tensor& k_scale,
+                         const at::Tensor& rope, int64_t heads, double eps) {
+  if (!detail::needs_gradient({y, q_scale, k_scale}))
+    return redispatch_forward(y, q_scale, k_scale, rope, heads, eps);
+  const variable_list out = ParallelQkvFunction::apply(y, q_scale, k_scale, rope, heads, eps);
+  return {out[0], out[1], out[2], out[3], out[4], out[5]};
+}
+
+TORCH_LIBRARY_FRAGMENT(titan, m) {
+  m.def(
+      "parallel_qkv(Tensor y, Tensor q_scale, Tensor k_scale, Tensor rope, int heads, float eps) "
+      "-> (Tensor q, Tensor k, Tensor v, Tensor inner, Tensor q_rstd, Tensor k_rstd)");
+  m.def(
+      "parallel_qkv_backward(Tensor grad_q, Tensor grad_k, Tensor grad_v, Tensor grad_inner, "
+      "Tensor y, Tensor q_scale, Tensor k_scale, Tensor rope, Tensor q_rstd, Tensor k_rstd) -> "
+      "(Tensor, Tensor, Tensor)");
+}
+TORCH_LIBRARY_IMPL(titan, CPU, m) {
+  m.impl("parallel_qkv", TORCH_FN(forward_cpu));
+  m.impl("parallel_qkv_backward", TORCH_FN(backward_cpu));
+}
+TORCH_LIBRARY_IMPL(titan, Autograd, m) {
+  m.impl("parallel_qkv", TORCH_FN(forward_autograd));
+  m.impl("parallel_qkv_backward", torch::autograd::autogradNotImplementedFallback());
+}
+
+/// The gradient of `inner` passes through whole: parallel_qkv's backward does not look at the
+/// columns that were not its own.
+class PlaceFunction : public torch::autograd::Function<PlaceFunction> {
+ public:
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& inner,
+                            const at::Tensor& attended) {
+    ctx->saved_data["width"] = attended.size(2);
+    at::Tensor placed = inner.variable_data();  // the same storage, a new node of the graph
+    placed.narrow(2, 0, attended.size(2)).copy_(attended);
+    return placed;
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    return {grads[0], grads[0].narrow(2, 0, ctx->saved_data["width"].toInt())};
+  }
+};
+
+}  // namespace
+
+bool has_parallel_heads(const at::Tensor& y) { return use_fused(y, kForward); }
+
+ParallelHeads parallel_heads(const at::Tensor& y, const at::Tensor& q_scale,
+                             const at::Tensor& k_scale, const StreamAttention& options) {
+  static const auto op = detail::find_op<decltype(forward_cpu)>(kForward);
+  auto [q, k, v, inner, q_rstd, k_rstd] =
+      op.call(y, q_scale, k_scale, options.rope, options.heads, options.eps);
+  return {{q, k, v}, inner};
+}
+
+at::Tensor place_attended(const at::Tensor& inner, const at::Tensor& attended) {
+  return PlaceFunction::apply(inner, attended);
+}
+
+}  // namespace titan::ops
