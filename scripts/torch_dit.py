@@ -1,7 +1,7 @@
 """The DiT of titan/models/dit as a plain PyTorch module: the rival of scripts/bench_cpu.py and the source of the small
 reference cases of scripts/make_goldens.py. Written from the formulas; parameter names are the published ones.
 
-  python3 torch_dit.py FLAVOR BATCH SIZE CHANNELS THREADS     answers each line "step" with "<seconds> <loss>"
+  python3 torch_dit.py FLAVOR BATCH SIZE CHANNELS THREADS [compile]    answers each line "step" with "<seconds> <loss>"
 """
 import math
 import sys
@@ -154,6 +154,7 @@ def main():
     torch.manual_seed(0)
     model = Dit(*FLAVORS[flavor], channels, 1000, (size, size))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
+    forward = torch.compile(model) if sys.argv[6:] == ["compile"] else model
     x, target = torch.randn(2, batch, channels, size, size)
     t, label = torch.rand(batch), torch.arange(batch)
     print("ready", flush=True)
@@ -161,7 +162,7 @@ def main():
         if line.strip() != "step":
             break
         start = time.perf_counter()
-        loss = F.mse_loss(model(x, t, label), target)
+        loss = F.mse_loss(forward(x, t, label), target)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()

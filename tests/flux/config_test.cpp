@@ -103,6 +103,18 @@ TEST_CASE("the registered Flux takes flavor, args and data", "[flux]") {
   clear_models();
 }
 
+TEST_CASE("the encodings' widths are the encoder's where the model's args do not say", "[flux]") {
+  JobConfig job = small_job();
+  job.encoder.context_in_dim = 40;
+  job.encoder.vec_in_dim = 10;
+  REQUIRE(models::resolve_flux_config(job, latents())->context_in_dim == 24);
+  REQUIRE(models::resolve_flux_config(job, latents())->vec_in_dim == 10);
+  job.model.args.erase("context_in_dim");
+  DataShape data = latents();
+  data.fields["t5_encodings"] = {7, 40};
+  REQUIRE(models::resolve_flux_config(job, data)->context_in_dim == 40);
+}
+
 TEST_CASE("Flux settings that do not fit the data are refused by name", "[flux]") {
   const auto refusal = [](const JobConfig& job, const DataShape& data) {
     return message_of(models::resolve_flux_config(job, data).status());
@@ -115,6 +127,11 @@ TEST_CASE("Flux settings that do not fit the data are refused by name", "[flux]"
   REQUIRE_THAT(refusal(small_job(), data), Catch::Contains("7x12"));
   data.image = {4, 2, 8, 12};
   REQUIRE_THAT(refusal(small_job(), data), Catch::Contains("4 dimensions"));
+  data = latents();
+  data.fields["t5_encodings"] = {5, 32};
+  REQUIRE_THAT(refusal(small_job(), data), Catch::Contains("t5_encodings") &&
+                                               Catch::Contains("context_in_dim=24") &&
+                                               Catch::Contains("data=32"));
   JobConfig job = small_job();
   job.model.args["out_channels"] = integer(32);
   REQUIRE_THAT(refusal(job, latents()), Catch::Contains("out_channels=32"));

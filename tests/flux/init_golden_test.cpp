@@ -39,7 +39,8 @@ void check_tensor(const nlohmann::json& row, const at::Tensor& tensor) {
     REQUIRE(largest > bound * (1 - 20 / count));
   } else {
     REQUIRE(kind == "normal");
-    REQUIRE(largest > 3 * expected);  // not truncated: 1000 numbers and more reach three sigma
+    // not truncated at two sigma: of 500 numbers all but surely one lies behind 2.2
+    REQUIRE((count < 500 || largest > 2.2 * expected));
   }
 }
 
@@ -79,12 +80,12 @@ class Gradients : public RunnerHooks {
   parallel::FlatParameters& parameters_;
 };
 
-bool any(const at::Tensor& tensor) { return tensor.abs().max().item<double>() > 0; }
+bool has_nonzero(const at::Tensor& tensor) { return tensor.abs().max().item<double>() > 0; }
 
 Names nonzero(const std::map<std::string, at::Tensor>& tensors) {
   Names names;
   for (const auto& [name, tensor] : tensors)
-    if (any(tensor)) names.insert(name);
+    if (has_nonzero(tensor)) names.insert(name);
   return names;
 }
 
@@ -96,7 +97,7 @@ std::vector<std::string> nonzero_row_blocks(const at::Tensor& weight) {
   const std::vector<std::string> kinds = {"shift", "scale", "gate"};
   std::vector<std::string> found;
   for (std::size_t i = 0; i < part.size(); ++i) {
-    if (any(part[i]))
+    if (has_nonzero(part[i]))
       found.push_back(kinds[i % 3] + (blocks > 3 ? std::to_string(i / 3 + 1) : std::string()));
   }
   return found;

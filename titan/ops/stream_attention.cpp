@@ -73,7 +73,7 @@ at::Tensor parallel_attention(const at::Tensor& y, const at::Tensor& q_scale,
   const int64_t width = options.heads * q_scale.size(0);
   const std::vector<at::Tensor> part = y.split_with_sizes({3 * width, y.size(2) - 3 * width}, 2);
   const Heads heads = separate_heads(part[0], q_scale, k_scale, options, options.rope);
-  return at::cat({attention(heads.q, heads.k, heads.v).flatten(2), gelu(part[1])}, 2);
+  return at::cat({attention(heads.q, heads.k, heads.v).flatten(2), ops::gelu(part[1])}, 2);
 }
 
 }  // namespace titan::ops

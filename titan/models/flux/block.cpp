@@ -20,7 +20,7 @@ ops::StreamAttention attention_options(const FluxConfig& config, const BlockStat
 void join_streams(BlockState& state) {
   const at::Tensor txt = closed(state.txt, take_open_txt(state));
   state.x = at::cat({txt, closed(state.x, state.open)}, 1);
-  state.txt = {};
+  state.txt = at::Tensor();
   state.open = {};
 }
 

@@ -52,9 +52,11 @@ void visit_fields(FluxConfig& c, V&& v) {
   v("in_channels", c.in_channels,
     "width of an image token: latent channels x 2 x 2; must fit the data", rule::at_least(4));
   v("out_channels", c.out_channels, "width of an output token; 0 = in_channels", rule::at_least(0));
-  v("vec_in_dim", c.vec_in_dim, "width of the pooled text encoding (CLIP)", rule::at_least(1));
+  v("vec_in_dim", c.vec_in_dim,
+    "width of the pooled text encoding (CLIP); encoder.vec_in_dim where it is not set here",
+    rule::at_least(1));
   v("context_in_dim", c.context_in_dim,
-    "width of the text tokens' encoding (T5); the data's where it is not set here",
+    "width of the text tokens' encoding (T5); encoder.context_in_dim where it is not set here",
     rule::at_least(1));
   v("hidden_size", c.hidden_size, "width", rule::at_least(1));
   v("mlp_ratio", c.mlp_ratio, "width of the feed-forward layers over hidden_size", rule::above(0));

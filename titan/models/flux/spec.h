@@ -11,8 +11,8 @@ namespace titan::models {
 /// Registers the model "flux".
 Status register_flux();
 
-/// The flavor's settings under [model.args], widths of the encodings from the data where they are
-/// not set, validated against the data.
+/// The flavor's settings under [model.args], widths of the encodings from [encoder] where they are
+/// not set there, validated against the data.
 StatusOr<FluxConfig> resolve_flux_config(const JobConfig& job, const DataShape& data);
 
 }  // namespace titan::models

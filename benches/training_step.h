@@ -1,0 +1,77 @@
+// training_step.h: one training step on the CPU: forward, loss, backward, clipping, AdamW, exactly
+// as the trainer does them; and the loop that answers scripts/bench_cpu.py.
+#pragma once
+
+#include <chrono>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include <torch/torch.h>
+
+#include "titan/ops/backend.h"
+#include "titan/optim/adamw.h"
+#include "titan/optim/grad_norm.h"
+#include "titan/parallel/data_parallel.h"
+#include "titan/protocols/block_runner.h"
+
+namespace titan::benches {
+
+/// One fixed batch.
+struct StepInputs {
+  at::Tensor x_t, t, target;
+  Conditioning condition;
+};
+
+/// An initialised model with its optimizer.
+class TrainingStep {
+ public:
+  TrainingStep(std::shared_ptr<Model> model, StepInputs inputs)
+      : inputs_(std::move(inputs)),
+        parameters_(split_into_units(*model), at::kFloat),
+        gradients_(parameters_, alone_),
+        runner_(make_plain_runner(std::move(model), &gradients_)),
+        optimizer_(parameters_.units(), optim::AdamWOptions{}) {}
+
+  /// The loss of one step.
+  double run() {
+    state_.begin(++count_, /*new_lr=*/1e-4);
+    gradients_.begin_step(/*accumulation=*/1);
+    gradients_.begin_micro_batch(0);
+    const at::Tensor loss = runner_->forward_backward(
+        inputs_.x_t, inputs_.t, inputs_.condition,
+        [&](const at::Tensor& prediction) { return at::mse_loss(prediction, inputs_.target); });
+    gradients_.finish();
+    const torch::NoGradGuard no_grad;
+    const at::Tensor norm = optim::global_grad_norm(parameters_.units());
+    optimizer_.step(state_, optim::clip_coefficient(norm, /*max_norm=*/1.0));
+    parameters_.refresh_compute();
+    return loss.item<double>();
+  }
+
+ private:
+  StepInputs inputs_;
+  parallel::Communicator alone_;
+  parallel::FlatParameters parameters_;
+  parallel::DataParallel gradients_;
+  std::unique_ptr<BlockRunner> runner_;
+  optim::AdamW optimizer_;
+  optim::StepState state_{at::kCPU};
+  int64_t count_ = 0;
+};
+
+/// Says "ready <FLOPs of a step>", then makes a step for each line "step" on standard input and
+/// answers "<seconds> <loss>".
+inline int serve_steps(TrainingStep& step, int64_t flops) {
+  std::cout << "ready " << flops << std::endl;
+  for (std::string line; std::getline(std::cin, line) && line == "step";) {
+    const auto start = std::chrono::steady_clock::now();
+    const double loss = step.run();
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    std::cout << seconds.count() << " " << loss << std::endl;
+  }
+  return 0;
+}
+
+}  // namespace titan::benches
