@@ -159,6 +159,7 @@ TEST_CASE("Too many broken samples stop the run with names and numbers", "[data]
                                      Contains("no image"));
   CHECK(loader->next().status() == status);  // it stays so
 
+  loader.reset();  // its threads read `fail`
   dataset->fail = [](int64_t, int) { return data_loss("all bad"); };
   auto hopeless =
       *DataLoader::create(dataset, {.micro_batch = 1, .global_batch = 1, .max_broken_share = 1.0});

@@ -89,7 +89,9 @@ StatusOr<std::unique_ptr<metrics::MetricsProcessor>> make_metrics(const TrainerC
     options.synchronize = [device, index] { device->synchronize(index); };
     options.memory_stats = [device, index] { return device->memory_stats(index); };
     options.reset_memory_peak = [device, index] { device->reset_memory_peak(index); };
-    options.peak_flops = metrics::peak_bf16_flops(device->name(index));
+    // The table is of bfloat16 peaks: no MFU beside another dtype.
+    if (context.config.training.mixed_precision_param == "bfloat16")
+      options.peak_flops = metrics::peak_bf16_flops(device->name(index));
   }
   return std::make_unique<metrics::MetricsProcessor>(std::move(options), std::move(sinks));
 }

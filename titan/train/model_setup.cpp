@@ -11,12 +11,12 @@
 namespace titan {
 
 StatusOr<DataShape> shape_of(const Dataset& dataset, std::uint64_t seed) {
-  Status last = internal_error("[data] no sample");
+  Status first = ok_status();
   const int64_t tries = std::min<int64_t>(dataset.size(), 100);
   for (int64_t index = 0; index < tries; ++index) {
     const StatusOr<Sample> sample = dataset.read(index, {.seed = seed, .epoch = 0});
     if (!sample.ok()) {
-      last = sample.status();
+      if (first.ok()) first = sample.status();
       continue;
     }
     // Preprocessed latents come as a distribution: what is trained on has the shape of its mean.
@@ -32,7 +32,7 @@ StatusOr<DataShape> shape_of(const Dataset& dataset, std::uint64_t seed) {
     return shape;
   }
   return data_loss("[data] none of the first ", tries,
-                   " samples can be read; the last problem: ", message_of(last));
+                   " samples can be read; the first problem: ", message_of(first));
 }
 
 std::string to_string(const DataShape& shape) {

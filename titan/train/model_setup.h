@@ -14,7 +14,7 @@
 namespace titan {
 
 /// Shape and classes of a data set: those of its first readable sample (of the first 100). An error
-/// names the last problem.
+/// names the first problem.
 StatusOr<DataShape> shape_of(const Dataset& dataset, std::uint64_t seed);
 
 /// "3x32x32, 10 classes".

@@ -37,19 +37,20 @@ constexpr int kStoppedBySignal = 3;
 /// exit code.
 class FailureReport {
  public:
+  /// From now on threads of LibTorch may wait for the other ranks: the process ends without them.
+  void expect_ranks(int world_size) { world_size_ = world_size; }
   /// From now on the other ranks are told.
   void tell(parallel::ProcessGroupGuard* ranks) { ranks_ = ranks; }
 
   int operator()(const std::string& cause, int exit_code) const {
     TITAN_LOG(ERROR) << cause;
-    if (ranks_ != nullptr && ranks_->world_size() > 1) {
-      ranks_->report_failure(cause, exit_code);
-      parallel::end_process(exit_code);  // threads of LibTorch may still wait for peers
-    }
-    return exit_code;
+    if (world_size_ == 1) return exit_code;
+    if (ranks_ != nullptr) ranks_->report_failure(cause, exit_code);
+    parallel::end_process(exit_code);
   }
 
  private:
+  int world_size_ = 1;
   parallel::ProcessGroupGuard* ranks_ = nullptr;
 };
 
@@ -61,10 +62,6 @@ void configure_process(const JobConfig& config, const RankEnv& rank) {
   const int threads = parallel::threads_per_rank(rank.local_world_size);
   at::set_num_threads(config.job.num_threads > 0 ? static_cast<int>(config.job.num_threads)
                                                  : threads);
-  if (rank.local_world_size > parallel::available_cores() && rank.is_main()) {
-    TITAN_LOG(INFO) << "[rank] " << rank.local_world_size << " ranks share "
-                    << parallel::available_cores() << " cores and take turns";
-  }
   if (config.memory.cpu_cache) memory::install_cpu_allocator();
   install_signal_handlers();
 }
@@ -102,6 +99,7 @@ int run_rank(const LoadedConfig& loaded, const std::vector<std::string>& argumen
     const StatusOr<c10::Device> device =
         parallel::choose_device(config.job.device, rank->local_rank);
     if (!device.ok()) return fail(message_of(device.status()), exit_code_for(device.status()));
+    fail.expect_ranks(rank->world_size);
     auto group = parallel::ProcessGroupGuard::create(
         {.env = *rank,
          .device = *device,
