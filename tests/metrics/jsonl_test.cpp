@@ -84,6 +84,23 @@ TEST_CASE("Resuming removes the lines of later steps and a torn one, then append
   REQUIRE(slurp(path) == before);
 }
 
+TEST_CASE("The last event of a name is found, none where there is none", "[metrics]") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "metrics.jsonl";
+  REQUIRE_FALSE(find_event(path, "target").has_value());
+  {
+    auto sink = JsonlSink::open(path);
+    (*sink)->event({.step = 4, .name = "target", .values = {{"loss", 0.75}}});
+    (*sink)->event({.step = 8, .name = "target", .values = {{"loss", 0.5}}});
+    (*sink)->event({.step = 9, .name = "checkpoint", .values = {}});
+  }
+  const auto event = find_event(path, "target");
+  REQUIRE(event.has_value());
+  REQUIRE(event->step == 8);
+  REQUIRE(event->loss == 0.5);
+  REQUIRE_FALSE(find_event(path, "resume").has_value());
+}
+
 TEST_CASE(
     "A place that cannot be written is an error that names it; a full disk does not end a run",
     "[metrics]") {

@@ -91,3 +91,20 @@ TEST_CASE("min-SNR weights cap the easy steps", "[models]") {
             Approx(min_snr_weight(alpha_bar[step], 5, Prediction::kEpsilon)).epsilon(1e-5));
   }
 }
+
+TEST_CASE("evaluation of a DDPM asks at eight fixed steps, the same in any batch", "[models]") {
+  const Ddpm objective({.num_timesteps = 1000, .dropout = {.probability = 1, .null_class = 10}}, 3);
+  const at::Tensor timestep = torch::tensor({0, 1, 7, 4}, torch::kLong);
+  const TrainingExample example = objective.prepare_evaluation(example_batch(4), timestep, 5);
+  REQUIRE(torch::allclose(example.t, torch::tensor({0.0F, 0.125F, 0.875F, 0.5F})));
+  REQUIRE(torch::equal(example.condition.get("label"), example_batch(4).fields.get("label")));
+  REQUIRE_FALSE(example.weight.defined());
+  const TrainingExample later =
+      objective.prepare_evaluation(example_batch(2, 2), timestep.slice(0, 2), 5);
+  const TrainingExample alone =
+      objective.prepare_evaluation(example_batch(1, 3), timestep.slice(0, 1, 2), 5);
+  // 1e-6: float32 in vectors of another length.
+  REQUIRE(torch::allclose(later.x_t[1], alone.x_t[0], 0, 1e-6));
+  REQUIRE_FALSE(
+      torch::equal(example.x_t, objective.prepare_evaluation(example_batch(4), timestep, 6).x_t));
+}

@@ -74,6 +74,29 @@ TEST_CASE("AdamW is the paper's update, fused and plain, with groups and padding
   }
 }
 
+TEST_CASE("AdamW leaves out a step whose gradients are not finite", "[optim]") {
+  const bool fused = GENERATE(true, false);
+  CAPTURE(fused);
+  FlatModel model(titan::testing::example_shapes());
+  AdamW optimizer(model.flat(), {.fused = fused});
+  StepState state(at::kCPU);
+  model.draw_gradients(1e-3);
+  state.begin(1, 0.01);
+  optimizer.step(state, {}, torch::zeros({}));
+  const std::vector<at::Tensor> before = model.values(&FlatUnit::master);
+  const at::Tensor moments = optimizer.moments()[0].exp_avg.clone();
+  for (FlatUnit& unit : model.flat()) unit.grad.fill_(NAN);
+  state.begin(2, 0.01);
+  optimizer.step(state, torch::full({}, NAN), torch::ones({}));
+  const std::vector<at::Tensor> after = model.values(&FlatUnit::master);
+  for (std::size_t i = 0; i < before.size(); ++i) REQUIRE(torch::equal(after[i], before[i]));
+  REQUIRE(torch::equal(optimizer.moments()[0].exp_avg, moments));
+  model.draw_gradients(1e-3);
+  state.begin(3, 0.01);
+  optimizer.step(state, {}, torch::zeros({}));
+  REQUIRE_FALSE(torch::equal(model.values(&FlatUnit::master)[0], before[0]));
+}
+
 TEST_CASE("AdamW merges neighbours of one group into one segment", "[optim]") {
   FlatModel model(titan::testing::example_shapes());
   REQUIRE(AdamW(model.flat(), {}).segments().size() == 3);  // the unit without parameters has none

@@ -122,4 +122,19 @@ Status cut_jsonl_back_to_step(const std::string& path, int64_t step) {
   return write_file_atomically(path, kept);
 }
 
+std::optional<FoundEvent> find_event(const std::string& path, const std::string& name) {
+  std::ifstream file(path, std::ios::binary);
+  std::optional<FoundEvent> found;
+  for (std::string line; std::getline(file, line);) {
+    const Json parsed = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (!parsed.is_object() || !parsed.contains("event") || parsed["event"] != name) continue;
+    FoundEvent& event = found.emplace();
+    if (parsed.contains("step") && parsed["step"].is_number_integer())
+      event.step = parsed["step"].get<int64_t>();
+    if (parsed.contains("loss") && parsed["loss"].is_number())
+      event.loss = parsed["loss"].get<double>();
+  }
+  return found;
+}
+
 }  // namespace titan::metrics

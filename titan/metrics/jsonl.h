@@ -1,7 +1,9 @@
 // jsonl.h: metrics.jsonl, one JSON object a line; `kind` is train, eval or event.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "titan/base/status.h"
@@ -34,5 +36,13 @@ class JsonlSink : public MetricsSink {
 /// Removes the lines of steps after `step`, and a torn last line, in one atomic replacement. No
 /// file is fine.
 Status cut_jsonl_back_to_step(const std::string& path, int64_t step);
+
+/// An event as it stands in the file.
+struct FoundEvent {
+  int64_t step = 0;
+  double loss = 0;  ///< its value "loss", 0 where it has none
+};
+/// The last event of that name; empty where there is none, or no file.
+std::optional<FoundEvent> find_event(const std::string& path, const std::string& name);
 
 }  // namespace titan::metrics

@@ -1,6 +1,7 @@
 #include "titan/optim/adamw.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include <ATen/core/grad_mode.h>
@@ -72,20 +73,21 @@ AdamW::AdamW(std::vector<parallel::FlatUnit>& units, AdamWOptions options)
   }
 }
 
-void AdamW::step(const StepState& state, const at::Tensor& clip_coefficient) {
+void AdamW::step(const StepState& state, const at::Tensor& clip_coefficient,
+                 const at::Tensor& skip) {
   const at::NoGradGuard no_grad;
   for (const parallel::FlatUnit& unit : units_) {
     check_buffers(unit);
     if (clip_coefficient.defined()) unit.grad.mul_(clip_coefficient);
   }
   if (options_.fused) {
-    for (const bool decay : {true, false}) fused_step(state, decay);
-  } else {
+    for (const bool decay : {true, false}) fused_step(state, decay, skip);
+  } else if (!skip.defined() || skip.item<float>() == 0.0F) {  // host sync
     for (const Segment& segment : segments_) plain_step(state, segment);
   }
 }
 
-void AdamW::fused_step(const StepState& state, bool decay) {
+void AdamW::fused_step(const StepState& state, bool decay, const at::Tensor& skip) {
   std::vector<at::Tensor> weights, gradients, exp_avgs, exp_avg_sqs;
   for (const Segment& segment : segments_) {
     if (segment.decay != decay || segment.length == 0) continue;
@@ -102,7 +104,8 @@ void AdamW::fused_step(const StepState& state, bool decay) {
   at::_fused_adamw_(weights, gradients, exp_avgs, exp_avg_sqs, /*max_exp_avg_sqs=*/{}, steps,
                     state.lr, options_.beta1, options_.beta2, decay ? options_.weight_decay : 0.0,
                     options_.eps, /*amsgrad=*/false,
-                    /*maximize=*/false);
+                    /*maximize=*/false, /*grad_scale=*/{},
+                    skip.defined() ? std::optional(skip) : std::nullopt);
 }
 
 // Rate and corrections in float64 tensors on the device, as the fused update has them in registers.

@@ -42,8 +42,10 @@ class AdamW {
 
   /// One update of every unit's `master` from its `grad`. Gradients are scaled by
   /// `clip_coefficient` ([] float32) in place first, unless it is undefined. `compute` is not
-  /// refreshed. The count of steps is the caller's: state.step.
-  void step(const StepState& state, const at::Tensor& clip_coefficient = {});
+  /// refreshed. The count of steps is the caller's: state.step. Nothing but the gradients changes
+  /// where `skip` ([] float32 on the device, or undefined) is 1.
+  void step(const StepState& state, const at::Tensor& clip_coefficient = {},
+            const at::Tensor& skip = {});
 
   /// One entry per unit, in order; contents may be overwritten by a loader.
   std::vector<MomentState>& moments() { return moments_; }
@@ -60,7 +62,7 @@ class AdamW {
   const std::vector<Segment>& segments() const { return segments_; }
 
  private:
-  void fused_step(const StepState& state, bool decay);
+  void fused_step(const StepState& state, bool decay, const at::Tensor& skip);
   void plain_step(const StepState& state, const Segment& segment);
 
   std::vector<parallel::FlatUnit>& units_;

@@ -7,10 +7,14 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "titan/base/check.h"
 #include "titan/data/batch.h"
 #include "titan/protocols/model.h"
 
 namespace titan {
+
+/// Evaluation asks at k / 8, k = 0 .. 7, of the way from data to noise (MLPerf's Flux benchmark).
+inline constexpr int64_t kEvalTimesteps = 8;
 
 /// What the model sees and what it should say, for one micro-batch.
 struct TrainingExample {
@@ -28,6 +32,14 @@ class Objective {
   /// Draws noise, timestep and condition dropout; every draw is keyed by (seed, purpose, sample,
   /// epoch), so a sample gets the same numbers on any layout.
   virtual TrainingExample prepare(const Batch& batch) const = 0;
+
+  /// What evaluation asks: the same of a sample at every evaluation, whatever its batch. Timestep k
+  /// / 8 with k from `timestep` [B] int64; no condition dropout, no loss weight; draws are keyed by
+  /// (seed, purpose of evaluation, sample).
+  virtual TrainingExample prepare_evaluation(const Batch& /*batch*/, const at::Tensor& /*timestep*/,
+                                             std::uint64_t /*seed*/) const {
+    TITAN_CHECK(false, "[eval] this objective cannot be evaluated");
+  }
 
   /// Loss of each sample, [B] float32, whatever the dtype of the prediction. The trainer takes the
   /// mean over the global batch.

@@ -4,11 +4,13 @@
 #include <torch/version.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <utility>
 
 #include "titan/base/log.h"
 #include "titan/data/dataloader.h"
+#include "titan/metrics/jsonl.h"
 #include "titan/metrics/metrics_processor.h"
 #include "titan/optim/adamw.h"
 #include "titan/optim/ema.h"
@@ -21,6 +23,8 @@
 #include "titan/parallel/parallelize.h"
 #include "titan/parallel/process_group.h"
 #include "titan/train/batch_plan.h"
+#include "titan/train/evaluation.h"
+#include "titan/train/finite_guard.h"
 #include "titan/train/metrics_setup.h"
 #include "titan/train/model_setup.h"
 #include "titan/train/resume.h"
@@ -67,12 +71,18 @@ class DiffusionTrainer : public Trainer {
   Status restore();
   Status write_info() const;
   Status build_loader();
+  Status build_evaluation();
+  void look_for_met_target();
   StatusOr<StepResult> train_step();
   Status report(const StepResult& result);
+  Status check_finite();
+  Status evaluate();
   Status draw_grid();
   Status save_checkpoint();
   bool stop_agreed();
   bool due(int64_t every) const { return step_ % every == 0 || step_ == config_.training.steps; }
+  bool evaluation_due() const { return evaluator_ && step_ % eval_steps_ == 0; }
+  std::string finished_text() const;
   bool is_main() const { return context_.rank.is_main(); }
 
   TrainerContext context_;
@@ -95,6 +105,10 @@ class DiffusionTrainer : public Trainer {
   std::unique_ptr<DataLoader> loader_;
   std::unique_ptr<metrics::MetricsProcessor> metrics_;
   std::unique_ptr<SampleWriter> samples_;
+  std::unique_ptr<FiniteGuard> guard_;
+  std::unique_ptr<Evaluator> evaluator_;  ///< null = no evaluation
+  int64_t eval_steps_ = 0;                ///< optimizer steps between evaluations
+  std::optional<double> target_met_;      ///< the evaluation loss that ended the run
   optim::StepState step_state_;
   int64_t step_ = 0;         ///< optimizer steps done
   int64_t cursor_ = 0;       ///< global samples consumed
@@ -117,7 +131,8 @@ Status DiffusionTrainer::set_up() {
   TITAN_ASSIGN_OR_RETURN(resume_, ResumePoint::open(context_, *dataset_, batches_.global_batch));
   TITAN_RETURN_IF_ERROR(build_model());
   TITAN_RETURN_IF_ERROR(restore());
-  if (step_ >= config_.training.steps) return ok_status();
+  look_for_met_target();
+  if (step_ >= config_.training.steps || target_met_) return ok_status();
   TITAN_RETURN_IF_ERROR(write_info());
   TITAN_RETURN_IF_ERROR(build_loader());
   TITAN_ASSIGN_OR_RETURN(const ModelFlops flops, spec_.flops ? spec_.flops(config_, shape_)
@@ -127,6 +142,10 @@ Status DiffusionTrainer::set_up() {
                                         .samples_before = cursor_,
                                         .flops_per_sample = static_cast<double>(flops.train),
                                         .sample_shape = shape_.image}));
+  guard_ = std::make_unique<FiniteGuard>(
+      config_.training, ranks_.control(),
+      [dataset = dataset_](int64_t index) { return dataset->describe(index); });
+  TITAN_RETURN_IF_ERROR(build_evaluation());
   if (config_.sampling.enable) {
     samples_ = std::make_unique<SampleWriter>(context_, spec_, shape_, dataset_, resume_->seed());
   }
@@ -211,24 +230,66 @@ Status DiffusionTrainer::build_loader() {
   return ok_status();
 }
 
+Status DiffusionTrainer::build_evaluation() {
+  TITAN_ASSIGN_OR_RETURN(const std::shared_ptr<const Dataset> data,
+                         open_evaluation_data(config_, spec_, shape_));
+  if (!data) return ok_status();
+  evaluator_ = std::make_unique<Evaluator>(
+      data, EvaluatorOptions{.batch_size = config_.eval.batch_size,
+                             .num_samples = config_.eval.subset_size.value_or(0),
+                             .seed = static_cast<std::uint64_t>(config_.eval.seed),
+                             .num_workers = config_.dataset.num_workers,
+                             .device = context_.device});
+  eval_steps_ = steps_between_evaluations(config_.eval.eval_freq, batches_.global_batch);
+  TITAN_LOG(INFO) << "[eval] " << *config_.eval.dataset << ": " << evaluator_->num_samples()
+                  << " samples every " << eval_steps_ << " steps ("
+                  << eval_steps_ * batches_.global_batch << " training samples)"
+                  << (config_.eval.target_eval_loss > 0
+                          ? str_cat("; training ends at a loss of ", config_.eval.target_eval_loss)
+                          : "");
+  return ok_status();
+}
+
+/// A run that ended at its target has steps left; started again it says so instead of going on.
+void DiffusionTrainer::look_for_met_target() {
+  double loss = 0;  // 0 = none
+  if (is_main() && resume_->resumed_step() && config_.eval.target_eval_loss > 0) {
+    const std::optional<metrics::FoundEvent> event =
+        metrics::find_event(context_.run_folder.metrics_path().string(), "target");
+    if (event && event->step == step_ && event->loss <= config_.eval.target_eval_loss)
+      loss = event->loss;
+  }
+  loss = ranks_.control().all_reduce_values({loss}, parallel::Reduction::kMax)[0];
+  if (loss > 0) target_met_ = loss;
+}
+
+std::string DiffusionTrainer::finished_text() const {
+  if (target_met_) {
+    return str_cat("its evaluation loss of ", *target_met_, " at step ", step_,
+                   " met eval.target_eval_loss=", config_.eval.target_eval_loss,
+                   "; a lower target goes on");
+  }
+  return str_cat("step ", step_, " of ", config_.training.steps, "; --training.steps=N goes on");
+}
+
 StatusOr<TrainOutcome> DiffusionTrainer::train() {
-  if (step_ >= config_.training.steps) {
-    TITAN_LOG(INFO) << "[train] this run is finished (step " << step_ << " of "
-                    << config_.training.steps
-                    << "); --training.steps=N goes on, another --job.dump_folder starts anew";
+  if (step_ >= config_.training.steps || target_met_) {
+    TITAN_LOG(INFO) << "[train] this run is finished (" << finished_text()
+                    << ", another --job.dump_folder starts anew)";
     return TrainOutcome::kDone;
   }
   model_->train();
   metrics_->start();
   const int64_t first_step = step_ + 1;
-  while (step_ < config_.training.steps) {
+  while (step_ < config_.training.steps && !target_met_) {
     TITAN_ASSIGN_OR_RETURN(const StepResult result, train_step());
     ++step_;
     cursor_ += batches_.global_batch;
     if (step_ == first_step) ranks_.use_train_timeout();
     TITAN_RETURN_IF_ERROR(report(result));
+    if (evaluation_due()) TITAN_RETURN_IF_ERROR(evaluate());
     if (samples_ && due(config_.sampling.freq)) TITAN_RETURN_IF_ERROR(draw_grid());
-    if (config_.checkpoint.enable_checkpoint && due(config_.checkpoint.interval)) {
+    if (config_.checkpoint.enable_checkpoint && (due(config_.checkpoint.interval) || target_met_)) {
       TITAN_RETURN_IF_ERROR(save_checkpoint());
     }
     if (stop_agreed()) {
@@ -243,7 +304,10 @@ StatusOr<TrainOutcome> DiffusionTrainer::train() {
     }
   }
   metrics_->finish();
-  TITAN_LOG(INFO) << "[train] done: " << step_ << " steps, " << cursor_ << " samples";
+  TITAN_LOG(INFO) << "[train] done: " << step_ << " steps, " << cursor_ << " samples"
+                  << (target_met_ ? str_cat("; the evaluation loss ", *target_met_,
+                                            " met the target ", config_.eval.target_eval_loss)
+                                  : "");
   return TrainOutcome::kDone;
 }
 
@@ -255,21 +319,25 @@ StatusOr<StepResult> DiffusionTrainer::train_step() {
   at::Tensor loss_sum;
   for (int64_t i = 0; i < batches_.accumulation; ++i) {
     TITAN_ASSIGN_OR_RETURN(Batch batch, loader_->next());
+    const at::Tensor sample = batch.sample;  // on the CPU
     move_to(batch, context_.device);
     const TrainingExample example = objective_->prepare(batch);
     data_parallel_->begin_micro_batch(i);
     const at::Tensor loss = runner_->forward_backward(
         example.x_t, example.t, example.condition, [&](const at::Tensor& prediction) {
-          return objective_->loss(prediction, example).sum() /
-                 static_cast<double>(batches_.global_batch);
+          const at::Tensor losses = objective_->loss(prediction, example);
+          guard_->add(sample, losses);
+          return losses.sum() / static_cast<double>(batches_.global_batch);
         });
     loss_sum = loss_sum.defined() ? loss_sum + loss : loss;
   }
   data_parallel_->finish();
   const at::Tensor norm = optim::global_grad_norm(parameters_->units());
-  optimizer_->step(step_state_, config_.training.max_norm > 0
-                                    ? optim::clip_coefficient(norm, config_.training.max_norm)
-                                    : at::Tensor());
+  optimizer_->step(step_state_,
+                   config_.training.max_norm > 0
+                       ? optim::clip_coefficient(norm, config_.training.max_norm)
+                       : at::Tensor(),
+                   guard_->end_step(step_ + 1, norm));
   parameters_->refresh_compute();
   if (ema_) ema_->update(step_ + 1);
   return StepResult{loss_sum * static_cast<double>(mesh_->dp_size()), norm, lr};
@@ -285,12 +353,48 @@ Status DiffusionTrainer::report(const StepResult& result) {
                                       .lr = result.lr,
                                       .data_wait_s = waited_s - data_wait_s_});
   data_wait_s_ = waited_s;
-  if (record && !record->loss) {
-    return internal_error(
-        "[train] the loss is not a finite number at step ", step_,
-        "; the newest checkpoint is untouched. Lower optimizer.lr, or look at the data "
-        "(kernels.backend=reference rules out titan's own operators)");
+  // On a GPU the host looks only where it waits for the device anyway.
+  return record || context_.device.is_cpu() ? check_finite() : ok_status();
+}
+
+Status DiffusionTrainer::check_finite() {
+  TITAN_ASSIGN_OR_RETURN(const std::vector<NonfiniteStep> skipped, guard_->check());
+  for (const NonfiniteStep& one : skipped) {
+    if (is_main()) {
+      TITAN_LOG(WARNING) << "[train] step " << one.step << " left out: " << one.cause << " ("
+                         << guard_->skipped() << " so far)";
+    }
+    metrics_->event({.step = one.step, .name = "nonfinite", .values = {{"cause", one.cause}}});
   }
+  return ok_status();
+}
+
+Status DiffusionTrainer::evaluate() {
+  const auto pause = metrics_->pause();
+  auto last_said = std::chrono::steady_clock::now();
+  const auto progress = [&](int64_t done, int64_t all) {
+    const auto now = std::chrono::steady_clock::now();
+    if (now - last_said < std::chrono::seconds(30)) return;
+    last_said = now;
+    TITAN_LOG(INFO) << "[eval] " << done << " of " << all << " samples";
+  };
+  model_->eval();
+  const StatusOr<EvaluationResult> result =
+      evaluator_->run(*runner_, *objective_, ranks_.control(), progress);
+  model_->train();
+  TITAN_RETURN_IF_ERROR(result.status());
+  metrics::EvalRecord record{.step = step_, .samples = result->samples, .seconds = result->seconds};
+  if (std::isfinite(result->loss)) record.loss = result->loss;
+  record.values.emplace_back("train_samples", static_cast<double>(cursor_));
+  for (std::size_t k = 0; k < result->timestep_loss.size(); ++k) {
+    if (result->timestep_count[k] > 0)
+      record.values.emplace_back(str_cat("loss_t", k), result->timestep_loss[k]);
+  }
+  metrics_->eval(record);
+  if (config_.eval.target_eval_loss <= 0 || !(result->loss <= config_.eval.target_eval_loss))
+    return ok_status();
+  target_met_ = result->loss;
+  metrics_->event({.step = step_, .name = "target", .values = {{"loss", result->loss}}});
   return ok_status();
 }
 
@@ -305,6 +409,7 @@ Status DiffusionTrainer::draw_grid() {
 }
 
 Status DiffusionTrainer::save_checkpoint() {
+  TITAN_RETURN_IF_ERROR(check_finite());
   const auto pause = metrics_->pause();
   TITAN_RETURN_IF_ERROR(resume_->save(step_, cursor_, *parameters_, *optimizer_, ema_.get()));
   saved_step_ = step_;

@@ -1,6 +1,7 @@
 #include "titan/models/objectives/condition.h"
 
 #include <ATen/ops/mse_loss.h>
+#include <ATen/ops/zeros_like.h>
 
 #include "titan/base/check.h"
 #include "titan/ops/philox.h"
@@ -25,6 +26,11 @@ at::Tensor image_of(const Batch& batch) {
   const at::Tensor image = batch.fields.get("image");
   TITAN_CHECK(image.defined(), "[objective] the batch has no field \"image\"");
   return image.to(at::kFloat);
+}
+
+at::Tensor evaluation_noise(const Batch& batch, at::IntArrayRef tail_shape, std::uint64_t seed) {
+  return ops::philox_normal(batch.sample, at::zeros_like(batch.sample), tail_shape, seed,
+                            RandomPurpose::kEvalNoise);
 }
 
 at::Tensor squared_error(const at::Tensor& prediction, const at::Tensor& target,

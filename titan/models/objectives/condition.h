@@ -23,6 +23,10 @@ Conditioning training_condition(const Batch& batch, const ClassDropout& dropout,
 /// The field "image" in float32; throws titan::Error where the batch has none.
 at::Tensor image_of(const Batch& batch);
 
+/// Standard normals [B, tail...] for evaluation: of a sample the same at every evaluation, whatever
+/// the epoch.
+at::Tensor evaluation_noise(const Batch& batch, at::IntArrayRef tail_shape, std::uint64_t seed);
+
 /// Mean squared error of each sample in float32, times `weight` [B] where defined: [B].
 at::Tensor squared_error(const at::Tensor& prediction, const at::Tensor& target,
                          const at::Tensor& weight);

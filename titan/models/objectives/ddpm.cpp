@@ -60,6 +60,16 @@ TrainingExample Ddpm::prepare(const Batch& batch) const {
   return example;
 }
 
+TrainingExample Ddpm::prepare_evaluation(const Batch& batch, const at::Tensor& timestep,
+                                         std::uint64_t seed) const {
+  const at::Tensor data = image_of(batch);
+  const at::Tensor step = (timestep * options_.num_timesteps).floor_divide_(kEvalTimesteps);
+  TrainingExample example = mix(data, evaluation_noise(batch, data.sizes().slice(1), seed), step);
+  example.weight = at::Tensor();
+  example.condition = training_condition(batch, {.probability = 0}, seed);
+  return example;
+}
+
 at::Tensor Ddpm::loss(const at::Tensor& prediction, const TrainingExample& example) const {
   return squared_error(prediction, example.target, example.weight);
 }

@@ -25,6 +25,8 @@ class Ddpm : public Objective {
   Ddpm(DdpmOptions options, std::uint64_t seed);
 
   TrainingExample prepare(const Batch& batch) const override;
+  TrainingExample prepare_evaluation(const Batch& batch, const at::Tensor& timestep,
+                                     std::uint64_t seed) const override;
   at::Tensor loss(const at::Tensor& prediction, const TrainingExample& example) const override;
 
   /// The example for given noise [B, C, H, W] and steps [B] int64; `prepare` draws them.

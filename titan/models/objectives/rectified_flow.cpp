@@ -37,6 +37,16 @@ TrainingExample RectifiedFlow::prepare(const Batch& batch) const {
   return example;
 }
 
+TrainingExample RectifiedFlow::prepare_evaluation(const Batch& batch, const at::Tensor& timestep,
+                                                  std::uint64_t seed) const {
+  const at::Tensor data = image_of(batch);
+  const at::Tensor sigma = timestep.to(at::kFloat) / static_cast<double>(kEvalTimesteps);
+  TrainingExample example = mix(data, evaluation_noise(batch, data.sizes().slice(1), seed), sigma);
+  example.weight = at::Tensor();
+  example.condition = training_condition(batch, {.probability = 0}, seed);
+  return example;
+}
+
 at::Tensor RectifiedFlow::loss(const at::Tensor& prediction, const TrainingExample& example) const {
   return squared_error(prediction, example.target, example.weight);
 }

@@ -30,6 +30,8 @@ class RectifiedFlow : public Objective {
   RectifiedFlow(RectifiedFlowOptions options, std::uint64_t seed);
 
   TrainingExample prepare(const Batch& batch) const override;
+  TrainingExample prepare_evaluation(const Batch& batch, const at::Tensor& timestep,
+                                     std::uint64_t seed) const override;
   at::Tensor loss(const at::Tensor& prediction, const TrainingExample& example) const override;
 
   /// The example for given noise [B, C, H, W] and noise levels [B]; `prepare` draws them.
