@@ -44,6 +44,13 @@ struct ModelFlops {
   int64_t train = 0;  ///< 3 x forward
 };
 
+/// What pictures are conditioned on, [n, ...] each, and the same without: what guidance leads away
+/// from.
+struct SamplingCondition {
+  Conditioning condition;
+  Conditioning null_condition;
+};
+
 struct ModelSpec {
   std::string name;
   std::vector<std::string> flavors;
@@ -64,6 +71,11 @@ struct ModelSpec {
   /// Condition for sampling `classes` (n ids) and its null twin; default: {"label": ids} and
   /// {"label": num_classes}.
   std::function<Conditioning(const std::vector<int64_t>& classes, const DataShape&)> condition;
+  /// For models conditioned on encoded text: the condition for sampling the prompts of samples,
+  /// from their fields [n, ...] as the data set names them. Empty: `condition` is used.
+  std::function<StatusOr<SamplingCondition>(const NamedTensors& fields, const JobConfig&,
+                                            const DataShape&)>
+      encoded_condition;
   /// Names under which weights of this model are published; default: the parameters' own alone.
   std::shared_ptr<const WeightFormats> weight_formats;
   /// Makes the runner for a mesh; default: plain data parallel (parallel/parallelize.h).

@@ -9,15 +9,18 @@
 #include "titan/base/log.h"
 #include "titan/checkpoint/weights.h"
 #include "titan/config/loader.h"
+#include "titan/data/tensor_file.h"
 #include "titan/io/image_write.h"
 #include "titan/memory/cpu_allocator.h"
 #include "titan/models/builtin.h"
+#include "titan/models/flux/objective.h"
 #include "titan/parallel/communicator.h"
 #include "titan/parallel/cuda_library.h"
 #include "titan/parallel/libtorch_log.h"
 #include "titan/tools/arguments.h"
 #include "titan/tools/shape_checker.h"
 #include "titan/train/model_setup.h"
+#include "titan/train/prompts.h"
 #include "titan/train/run_folder.h"
 #include "titan/train/run_info.h"
 #include "titan/train/sampling.h"
@@ -35,6 +38,11 @@ constexpr const char* kHelp =
     "  --output FILE     the grid (RUN/samples/sample.png)\n"
     "  --pictures DIR    each picture as a PNG of its own, too\n"
     "  --check-shapes    score the pictures (shapes data set): colour and shape both right\n"
+    "  --encodings FILE  prompts of a text model: t5_encodings [n, L, C] and clip_encodings [n, "
+    "P]\n"
+    "                    in a safetensors file; else those of the run's first samples\n"
+    "  --latents FILE    latents of a text model, ready for the autoencoder's decoder\n"
+    "                    (RUN/samples/sample.safetensors); the grid shows three of their channels\n"
     "Settings of the run can be overridden: --sampling.num_samples=64 --sampling.classes=3,5\n"
     "--sampling.guidance=1,4 --sampling.steps=50 --sampling.seed=1 --sampling.no-use_ema\n";
 
@@ -65,7 +73,8 @@ StatusOr<Request> read_request(const std::vector<std::string>& args) {
   SplitArguments parts = split(args);
   const bool check = std::erase(parts.own, "--check-shapes") > 0;
   TITAN_ASSIGN_OR_RETURN(Arguments options,
-                         Arguments::parse(parts.own, {"step", "weights", "output", "pictures"}));
+                         Arguments::parse(parts.own, {"step", "weights", "output", "pictures",
+                                                      "encodings", "latents"}));
   if (options.words().size() != 1)
     return invalid_argument("[sample] one run folder is needed; titan sample --help");
   Request request{
@@ -148,6 +157,66 @@ Status write_pictures(const fs::path& folder, const SampleGroup& group,
   return ok_status();
 }
 
+/// What to draw and what stands under each picture.
+struct Subjects {
+  SamplePlan plan;
+  std::vector<std::string> labels;
+};
+
+StatusOr<EncodedPrompts> find_prompts(const Request& request, const ModelSpec& spec) {
+  const int64_t count = request.config.sampling.num_samples;
+  if (request.options.has("encodings"))
+    return load_prompts(request.options.text("encodings", ""), count);
+  const StatusOr<std::unique_ptr<Dataset>> dataset = spec.dataset(request.config);
+  if (!dataset.ok()) {
+    return annotate(dataset.status(),
+                    "[sample] prompts come from the run's data set, or from --encodings FILE");
+  }
+  return read_prompts(**dataset, count);
+}
+
+StatusOr<Subjects> find_subjects(const Request& request, const ModelSpec& spec,
+                                 const DataShape& shape) {
+  const JobConfig& config = request.config;
+  Subjects subjects{.plan = {.guidance = config.sampling.guidance,
+                             .steps = config.sampling.steps,
+                             .seed = static_cast<std::uint64_t>(config.sampling.seed),
+                             .chunk = config.training.batch_size},
+                    .labels = {}};
+  if (spec.encoded_condition) {
+    TITAN_ASSIGN_OR_RETURN(EncodedPrompts prompts, find_prompts(request, spec));
+    TITAN_ASSIGN_OR_RETURN(subjects.plan.encoded,
+                           spec.encoded_condition(prompts.fields, config, shape));
+    subjects.labels = std::move(prompts.labels);
+    return subjects;
+  }
+  subjects.plan.classes =
+      classes_to_draw(config.sampling.classes, config.sampling.num_samples, shape.num_classes);
+  for (const int64_t id : subjects.plan.classes)
+    subjects.labels.push_back(label_of(request.info, id));
+  return subjects;
+}
+
+/// One tensor [n, C, H, W] for each guidance scale, as the decoder takes them.
+Status write_latents(const Request& request, const std::vector<at::Tensor>& drawn) {
+  const EncoderSection& encoder = request.config.encoder;
+  const std::string path =
+      request.options.text("latents", (request.run / "samples/sample.safetensors").string());
+  std::vector<std::pair<std::string, at::Tensor>> tensors;
+  for (std::size_t i = 0; i < drawn.size(); ++i) {
+    std::string name = "latents";
+    if (drawn.size() > 1) name += str_cat(".guidance_", request.config.sampling.guidance[i]);
+    tensors.emplace_back(name,
+                         models::unscale_latents(drawn[i], {.shift = encoder.autoencoder_shift,
+                                                            .scale = encoder.autoencoder_scale}));
+  }
+  std::error_code ignored;  // write_tensor_file reports what is wrong
+  fs::create_directories(fs::path(path).parent_path(), ignored);
+  TITAN_RETURN_IF_ERROR(write_tensor_file(path, tensors).status());
+  std::printf("%s: latents\n", path.c_str());
+  return ok_status();
+}
+
 Status draw(const Request& request) {
   const JobConfig& config = request.config;
   TITAN_ASSIGN_OR_RETURN(const c10::Device device, parallel::choose_device(config.job.device, 0));
@@ -164,31 +233,25 @@ Status draw(const Request& request) {
   model->eval();
   const auto runner = make_plain_runner(model, nullptr);
 
-  const std::vector<int64_t> classes =
-      classes_to_draw(config.sampling.classes, config.sampling.num_samples, shape.num_classes);
+  TITAN_ASSIGN_OR_RETURN(const Subjects subjects, find_subjects(request, spec, shape));
+  const std::vector<std::string>& labels = subjects.labels;
   parallel::Communicator alone;
   TITAN_ASSIGN_OR_RETURN(const std::vector<at::Tensor> drawn,
-                         draw_samples(*runner, spec, config, shape,
-                                      {.classes = classes,
-                                       .guidance = config.sampling.guidance,
-                                       .steps = config.sampling.steps,
-                                       .seed = static_cast<std::uint64_t>(config.sampling.seed),
-                                       .chunk = config.training.batch_size},
-                                      device, alone));
-  std::vector<std::string> labels;
-  for (const int64_t id : classes) labels.push_back(label_of(request.info, id));
+                         draw_samples(*runner, spec, config, shape, subjects.plan, device, alone));
+  if (subjects.plan.encoded) TITAN_RETURN_IF_ERROR(write_latents(request, drawn));
   std::vector<SampleGroup> groups;
   for (std::size_t i = 0; i < drawn.size(); ++i)
     groups.push_back({guidance_heading(config.sampling.guidance[i]), drawn[i]});
   const std::string output =
       request.options.text("output", (request.run / "samples/sample.png").string());
   TITAN_RETURN_IF_ERROR(write_sample_grid(output, groups, labels));
-  std::printf("%s: %zu pictures from %s\n", output.c_str(), classes.size() * groups.size(),
+  std::printf("%s: %zu pictures from %s\n", output.c_str(), labels.size() * groups.size(),
               weights.c_str());
   for (const SampleGroup& group : groups) {
     if (request.options.has("pictures"))
       TITAN_RETURN_IF_ERROR(write_pictures(request.options.text("pictures", ""), group, labels));
-    if (request.check_shapes) score_shapes(group.pictures, classes, request.info, group.heading);
+    if (request.check_shapes)
+      score_shapes(group.pictures, subjects.plan.classes, request.info, group.heading);
   }
   return ok_status();
 }

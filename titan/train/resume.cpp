@@ -30,9 +30,14 @@ std::string objective_fingerprint(const JobConfig& config) {
     return str_cat(o.name, " ", o.prediction, " ", o.num_timesteps, " ", o.beta_schedule,
                    " min_snr ", o.min_snr_gamma, " dropout ", config.training.class_dropout_prob);
   }
-  return str_cat(o.name, " ", o.timestep_sampler, " mean ", o.logit_mean, " std ", o.logit_std,
-                 " mode ", o.mode_scale, " shift ", o.shift, " dropout ",
-                 config.training.class_dropout_prob);
+  std::string text = str_cat(o.name, " ", o.timestep_sampler, " mean ", o.logit_mean, " std ",
+                             o.logit_std, " mode ", o.mode_scale, " shift ", o.shift, " dropout ",
+                             config.training.class_dropout_prob);
+  if (config.model.name == "flux") {
+    text += str_cat(" latents ", config.encoder.autoencoder_shift, " ",
+                    config.encoder.autoencoder_scale, " guidance ", o.guidance);
+  }
+  return text;
 }
 
 /// Names and shapes of all parameters, so another width, depth or architecture is another model.

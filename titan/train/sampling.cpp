@@ -22,21 +22,39 @@ Conditioning to_device(Conditioning condition, c10::Device device) {
   return condition;
 }
 
+Conditioning rows(const Conditioning& condition, int64_t begin, int64_t end) {
+  Conditioning part;
+  for (const NamedTensors::Entry& entry : condition)
+    part.set(entry.first, entry.second.slice(0, begin, end));
+  return part;
+}
+
+/// What pictures [begin, end) are conditioned on.
+SamplingCondition condition_of(const ModelSpec& spec, const DataShape& shape,
+                               const SamplePlan& plan, int64_t begin, int64_t end) {
+  if (plan.encoded) {
+    return {rows(plan.encoded->condition, begin, end),
+            rows(plan.encoded->null_condition, begin, end)};
+  }
+  const std::vector<int64_t> classes(plan.classes.begin() + begin, plan.classes.begin() + end);
+  const std::vector<int64_t> null_classes(classes.size(), shape.num_classes);
+  return {spec.condition(classes, shape), spec.condition(null_classes, shape)};
+}
+
 /// Draws pictures [begin, end) at one guidance scale: [end - begin, C, H, W] on the device.
 at::Tensor draw_chunk(BlockRunner& runner, const Sampler& sampler, const ModelSpec& spec,
                       const DataShape& shape, const SamplePlan& plan, double guidance,
                       int64_t begin, int64_t end, c10::Device device) {
-  const std::vector<int64_t> classes(plan.classes.begin() + begin, plan.classes.begin() + end);
-  const std::vector<int64_t> null_classes(classes.size(), shape.num_classes);
+  const SamplingCondition condition = condition_of(spec, shape, plan, begin, end);
   const at::Tensor number = at::arange(begin, end, at::TensorOptions(at::kLong).device(device));
   const at::Tensor noise = ops::philox_normal(number, number.new_zeros(number.sizes()), shape.image,
                                               plan.seed, RandomPurpose::kSampling);
   const DenoiseFunction denoise = [&](const at::Tensor& x_t, const at::Tensor& t,
-                                      const Conditioning& condition) {
-    return runner.forward(x_t, t, condition);
+                                      const Conditioning& given) {
+    return runner.forward(x_t, t, given);
   };
-  return sampler.sample(denoise, noise, to_device(spec.condition(classes, shape), device),
-                        to_device(spec.condition(null_classes, shape), device),
+  return sampler.sample(denoise, noise, to_device(condition.condition, device),
+                        to_device(condition.null_condition, device),
                         {.steps = plan.steps, .guidance = guidance});
 }
 
@@ -53,6 +71,11 @@ at::Tensor stretched(const at::Tensor& chw) {
 }
 
 }  // namespace
+
+int64_t SamplePlan::count() const {
+  return encoded && !encoded->condition.empty() ? encoded->condition.begin()->second.size(0)
+                                                : static_cast<int64_t>(classes.size());
+}
 
 std::vector<int64_t> classes_to_draw(const std::vector<int64_t>& wanted, int64_t count,
                                      int64_t num_classes) {
@@ -75,7 +98,7 @@ StatusOr<std::vector<at::Tensor>> draw_samples(BlockRunner& runner, const ModelS
     }
   }
   TITAN_ASSIGN_OR_RETURN(const std::unique_ptr<Sampler> sampler, spec.sampler(config));
-  const auto count = static_cast<int64_t>(plan.classes.size());
+  const int64_t count = plan.count();
   std::vector<int64_t> sizes = shape.image;
   sizes.insert(sizes.begin(), count);
 

@@ -5,6 +5,7 @@
 #include <c10/core/Device.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,11 +20,15 @@ class Communicator;
 }
 
 struct SamplePlan {
-  std::vector<int64_t> classes;  ///< class of each picture
-  std::vector<double> guidance;  ///< one set of pictures per scale
+  std::vector<int64_t> classes = {};              ///< class of each picture, or
+  std::optional<SamplingCondition> encoded = {};  ///< its prompt's encodings, [n, ...] each
+  std::vector<double> guidance;                   ///< one set of pictures per scale
   int64_t steps = 32;
   std::uint64_t seed = 0;
   int64_t chunk = 16;  ///< pictures per forward
+
+  /// Pictures per guidance scale.
+  int64_t count() const;
 };
 
 /// The classes to draw: `wanted` repeated up to `count`; 0, 1, 2, ... where it is empty.

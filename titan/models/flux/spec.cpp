@@ -1,13 +1,17 @@
 #include "titan/models/flux/spec.h"
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "titan/config/decode.h"
+#include "titan/models/flux/data.h"
 #include "titan/models/flux/flops.h"
 #include "titan/models/flux/model.h"
+#include "titan/models/flux/objective.h"
+#include "titan/models/flux/sampler.h"
 
 namespace titan::models {
 namespace {
@@ -49,11 +53,52 @@ Status check_latents(const FluxConfig& config, const DataShape& data) {
   return ok_status();
 }
 
+/// The settings that do not hang on the data: enough for a sampler.
+StatusOr<FluxConfig> flavor_with_args(const JobConfig& job) {
+  TITAN_ASSIGN_OR_RETURN(FluxConfig flavor, flux_flavor(job.model.flavor));
+  return decode_args(job.model.args, std::move(flavor));
+}
+
+StatusOr<std::unique_ptr<Objective>> make_flux_objective(const JobConfig& job,
+                                                         const DataShape& data,
+                                                         std::uint64_t seed) {
+  TITAN_ASSIGN_OR_RETURN(const FluxConfig config, resolve_flux_config(job, data));
+  TITAN_ASSIGN_OR_RETURN(FluxObjectiveOptions options, flux_objective_options(job, config, data));
+  return std::unique_ptr<Objective>(std::make_unique<FluxObjective>(std::move(options), seed));
+}
+
+StatusOr<std::unique_ptr<Sampler>> make_flux_sampler(const JobConfig& job) {
+  TITAN_ASSIGN_OR_RETURN(const FluxConfig config, flavor_with_args(job));
+  return std::unique_ptr<Sampler>(std::make_unique<FluxSampler>(
+      flux_schedule(job.sampling, config.guidance_embed), config.guidance_embed));
+}
+
+/// The empty prompt is needed for guidance alone, and not by a model with a guidance embedding.
+StatusOr<SamplingCondition> condition_of(const NamedTensors& fields, const JobConfig& job,
+                                         const DataShape& data) {
+  TITAN_ASSIGN_OR_RETURN(const FluxConfig config, flavor_with_args(job));
+  const at::Tensor t5 = fields.get("t5_encodings"), clip = fields.get("clip_encodings");
+  if (!t5.defined() || !clip.defined()) {
+    return invalid_argument(
+        "[flux] prompts need the fields \"t5_encodings\" and \"clip_encodings\"");
+  }
+  SamplingCondition result;
+  result.condition.set("txt", t5);
+  result.condition.set("y", clip);
+  const std::vector<double>& scales = job.sampling.guidance;
+  const bool guided =
+      std::any_of(scales.begin(), scales.end(), [](double scale) { return scale != 1; });
+  if (config.guidance_embed || !guided) return result;
+  TITAN_ASSIGN_OR_RETURN(const TextEncoding empty, empty_text(job, data));
+  result.null_condition.set("txt", empty.t5.to(t5.options()).expand(t5.sizes()));
+  result.null_condition.set("y", empty.clip.to(clip.options()).expand(clip.sizes()));
+  return result;
+}
+
 }  // namespace
 
 StatusOr<FluxConfig> resolve_flux_config(const JobConfig& job, const DataShape& data) {
-  TITAN_ASSIGN_OR_RETURN(FluxConfig flavor, flux_flavor(job.model.flavor));
-  TITAN_ASSIGN_OR_RETURN(FluxConfig config, decode_args(job.model.args, std::move(flavor)));
+  TITAN_ASSIGN_OR_RETURN(FluxConfig config, flavor_with_args(job));
   take_encoder_widths(job, config);
   TITAN_RETURN_IF_ERROR(validate(config));
   if (config.outputs() != config.in_channels) {
@@ -83,6 +128,10 @@ Status register_flux() {
         flux_flops(config, data.image[1] / patch * (data.image[2] / patch), text_tokens).forward();
     return ModelFlops{.forward = forward, .train = 3 * forward};
   };
+  spec.dataset = open_flux_dataset;
+  spec.objective = make_flux_objective;
+  spec.sampler = make_flux_sampler;
+  spec.encoded_condition = condition_of;
   return register_model(std::move(spec));
 }
 
