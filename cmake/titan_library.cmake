@@ -51,6 +51,8 @@ target_include_directories(titan_plain_usage INTERFACE ${PROJECT_SOURCE_DIR} ${P
 target_include_directories(titan_plain_usage SYSTEM INTERFACE ${TITAN_TOMLPLUSPLUS_INCLUDE} ${TITAN_JSON_INCLUDE})
 add_library(titan_plain_objects OBJECT)
 target_link_libraries(titan_plain_objects PRIVATE titan_plain_usage)
+target_include_directories(titan_plain_objects SYSTEM PRIVATE
+  $<TARGET_PROPERTY:titan_nanoarrow,INTERFACE_INCLUDE_DIRECTORIES>)
 
 add_library(titan_torch_usage INTERFACE)
 target_link_libraries(titan_torch_usage INTERFACE titan_plain_usage titan_torch)

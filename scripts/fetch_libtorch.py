@@ -22,6 +22,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import typing
@@ -133,6 +134,8 @@ def download(url, part, wheel):
 
 def pip_download(wheel, folder):
     """Let pip find the wheel: it may know sources that we do not. Return whether it did."""
+    if not wheel.file.endswith(".whl"):  # Of a source distribution pip would build the metadata.
+        return False
     python_tag, abi, platforms = wheel.file[: -len(".whl")].split("-")[-3:]
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--retries", "0", "--no-deps", "--only-binary", ":all:",
                "--python-version", "3.11", "--implementation", "cp", "--abi", abi if python_tag != "py3" else "none"]
@@ -252,22 +255,19 @@ def run(cache, with_cuda):
         say(f"LibTorch is ready in {root}")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cache", type=pathlib.Path, required=True)
-    parser.add_argument("--with-cuda", action="store_true")
-    arguments = parser.parse_args()
+def report(action, cache):
+    """Run `action`; the exit code, and one line for what must change outside."""
     try:
-        run(arguments.cache, arguments.with_cuda)
+        action()
     except SetupError as error:
         message = str(error)
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            message = f"no space left in {arguments.cache}; set TITAN_CACHE to a folder on a larger disk"
+            message = f"no space left in {cache}; set TITAN_CACHE to a folder on a larger disk"
         else:
             message = f"{error.strerror}: {error.filename}"
-    except zipfile.BadZipFile as error:
-        message = f"a wheel is damaged ({error})"
+    except (zipfile.BadZipFile, tarfile.TarError) as error:
+        message = f"an archive is damaged ({error})"
     except KeyboardInterrupt:
         print("[setup] interrupted; run again, it resumes", file=sys.stderr)
         return 130
@@ -275,6 +275,14 @@ def main():
         return 0
     print(f"[setup] error: {message}", file=sys.stderr)
     return 2
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cache", type=pathlib.Path, required=True)
+    parser.add_argument("--with-cuda", action="store_true")
+    arguments = parser.parse_args()
+    return report(lambda: run(arguments.cache, arguments.with_cuda), arguments.cache)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 #
 # Set-up runs again only when its scripts, the LibTorch in use or the driver's presence change.
 titan_setup_key() {
-  { cat scripts/setup.sh scripts/fetch_libtorch.py scripts/wheels.txt scripts/packages.txt
+  { cat scripts/setup.sh scripts/fetch_*.py scripts/wheels.txt scripts/sources.txt scripts/packages.txt
     echo "${TITAN_LIBTORCH:-}" "${TITAN_CACHE:-}" "$HOME" "$PWD"
     if [[ -e /proc/driver/nvidia/version ]]; then echo driver; fi
   } | sha256sum | cut -d' ' -f1

@@ -6,7 +6,8 @@
 # 1. system packages (scripts/packages.txt): by apt where root or sudo is there, else the list to install
 # 2. LibTorch (scripts/wheels.txt) into ${TITAN_CACHE:-~/.cache/titan}, unless TITAN_LIBTORCH or an importable
 #    Python torch of the same version is there
-# 3. git hooks of this clone
+# 3. libraries that are built in from source (scripts/sources.txt) into the same cache
+# 4. git hooks of this clone
 #
 # --with-cuda    also NVIDIA's libraries, which are otherwise fetched only where a driver is found
 # --no-packages  leave system packages alone
@@ -98,5 +99,6 @@ install_hooks() {
 
 if [[ $packages == true ]]; then install_packages; fi
 find_libtorch
+python3 scripts/fetch_sources.py --cache "$cache"
 install_hooks
 say "done; ./run_train.sh trains, ./run_tests.sh tests"

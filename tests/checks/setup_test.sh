@@ -10,7 +10,7 @@ cleanup() {
 }
 trap cleanup EXIT
 unset TITAN_WHEELS PIP_EXTRA_INDEX_URL
-export PIP_FIND_LINKS= TITAN_WHEEL_LIST=$work/wheels.txt
+export PIP_FIND_LINKS= TITAN_WHEEL_LIST=$work/wheels.txt TITAN_SOURCE_LIST=$work/sources.txt
 checks=0
 
 expect() {  # expect CODE TEXT: run `fetch`, look at its exit code and for one line with TEXT
@@ -28,7 +28,7 @@ fetch() { python3 scripts/fetch_libtorch.py --cache "$cache" $options; }
 options=
 
 python3 - "$work" <<'PY'
-import hashlib, os, pathlib, sys, zipfile
+import hashlib, io, os, pathlib, sys, tarfile, zipfile
 work = pathlib.Path(sys.argv[1])
 def wheel(name, version, members):
     file = f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
@@ -46,6 +46,16 @@ runtime = wheel("nvidia-cuda-runtime", "13.0.96", {"nvidia/cu13/lib/libcudart.so
 nccl = wheel("nvidia-nccl-cu13", "2.28.9", {"nvidia/nccl/include/nccl.h": b"// nccl\n"})
 cublas = wheel("nvidia-cublas", "13.1.0.3", {"nvidia/cu13/lib/libcublas.so.13": os.urandom(1000)})
 (work / "wheels.txt").write_text(f"cpu {torch}cpu {runtime}cuda {nccl}cuda {cublas}")
+nanoarrow = work / "simple/nanoarrow"
+nanoarrow.mkdir()
+with tarfile.open(nanoarrow / "nanoarrow-0.1.tar.gz", "w:gz") as archive:
+    for path in ("arrow-nanoarrow/src/nanoarrow/ipc/decoder.c", "arrow-nanoarrow/src/nanoarrow/ipc/decoder_test.cc",
+                 "flatcc-0a/src/runtime/verifier.c"):
+        archive.addfile(tarfile.TarInfo(f"nanoarrow-0.1/subprojects/{path}"), io.BytesIO())
+body = (nanoarrow / "nanoarrow-0.1.tar.gz").read_bytes()
+(nanoarrow / "index.html").write_text('<a href="nanoarrow-0.1.tar.gz">nanoarrow-0.1.tar.gz</a>')
+(work / "sources.txt").write_text(
+    f"source nanoarrow 0.1 {len(body)} {hashlib.sha256(body).hexdigest()} nanoarrow-0.1.tar.gz\n")
 zeros = wheel("zeros", "1.0", {"torch/lib/zeros": bytes(20_000_000)}).replace("zeros", "torch", 1)
 (work / "zeros.txt").write_text(f"cpu {zeros}")
 (work / "simple/zeros").rename(work / "zeros")
@@ -109,7 +119,17 @@ printf '#define TORCH_VERSION_MAJOR 2\n#define TORCH_VERSION_MINOR 11\n#define T
 touch "$work/own/lib/libtorch_cpu.so"
 fetch() { scripts/setup.sh --no-packages; }
 TITAN_LIBTORCH=$work/own TITAN_CACHE=$work/e expect 0 "TITAN_LIBTORCH=$work/own"
-[[ ! -e $work/e ]]
+[[ ! -e $work/e/libtorch-2.11.0 ]]
+
+# Libraries in source: fetched once beside it, whole or not at all.
+[[ -e $work/e/nanoarrow-0.1/nanoarrow/ipc/decoder.c && -e $work/e/nanoarrow-0.1/flatcc/runtime/verifier.c ]]
+[[ ! -e $work/e/nanoarrow-0.1/nanoarrow/ipc/decoder_test.cc && -z $(ls -A "$work/e/downloads") ]]
+PIP_INDEX_URL=http://127.0.0.1:9 TITAN_LIBTORCH=$work/own TITAN_CACHE=$work/e expect 0 "nanoarrow 0.1: $work/e/nanoarrow-0.1"
+PIP_INDEX_URL=http://127.0.0.1:9 TITAN_LIBTORCH=$work/own TITAN_CACHE=$work/f expect 2 "cannot look up nanoarrow"
+sed -E 's/[0-9a-f]{64}/'"$(printf '0%.0s' {1..64})/" "$work/sources.txt" >"$work/wrong_sources.txt"
+TITAN_SOURCE_LIST=$work/wrong_sources.txt TITAN_LIBTORCH=$work/own TITAN_CACHE=$work/f expect 2 "has the wrong SHA-256"
+[[ ! -e $work/f/nanoarrow-0.1 ]]
+
 sed -i 's/MINOR 11/MINOR 10/' "$work/own/include/torch/headeronly/version.h"
 TITAN_LIBTORCH=$work/own expect 2 "does not hold LibTorch 2.11.0"
 fetch() { scripts/setup.sh --frobnicate; }

@@ -21,5 +21,12 @@ StatusOr<std::unique_ptr<Dataset>> open_webdataset(const JobConfig& config);
 /// Safetensors files with `latents` [N, C, H, W] or [N, C, T, H, W] and `labels` [N]: a file or a
 /// folder of shards.
 StatusOr<std::unique_ptr<Dataset>> open_latents(const JobConfig& config);
+/// Preprocessed samples of the Flux job (encoded_rows.h), in stored order: a folder of save_to_disk
+/// or of our row shards. Training data; a timestep is a field where the first row has one.
+StatusOr<std::unique_ptr<Dataset>> open_cc12m_preprocessed(const JobConfig& config);
+/// The same for evaluation: every row has a timestep of 0 to 7.
+StatusOr<std::unique_ptr<Dataset>> open_coco_preprocessed(const JobConfig& config);
+/// Made-up samples with the same fields in the sizes of [encoder] and training.img_size.
+StatusOr<std::unique_ptr<Dataset>> open_flux_synthetic(const JobConfig& config);
 
 }  // namespace titan

@@ -60,7 +60,8 @@ class Dataset {
 };
 
 /// Opens the data set that training.dataset names (synthetic, cifar10, class_folder, webdataset,
-/// latents, and what register_dataset added). An unknown name lists the known ones.
+/// latents, cc12m_preprocessed, coco_preprocessed, flux_synthetic, and what register_dataset
+/// added). An unknown name lists the known ones.
 StatusOr<std::unique_ptr<Dataset>> open_dataset(const JobConfig& config);
 
 using DatasetFactory = StatusOr<std::unique_ptr<Dataset>> (*)(const JobConfig&);

@@ -15,7 +15,10 @@ Factories builtin() {
           {"cifar10", open_cifar10},
           {"class_folder", open_class_folder},
           {"webdataset", open_webdataset},
-          {"latents", open_latents}};
+          {"latents", open_latents},
+          {"cc12m_preprocessed", open_cc12m_preprocessed},
+          {"coco_preprocessed", open_coco_preprocessed},
+          {"flux_synthetic", open_flux_synthetic}};
 }
 
 struct Registry {

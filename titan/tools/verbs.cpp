@@ -6,6 +6,7 @@
 #include "titan/config/render.h"
 #include "titan/models/dit/config.h"
 #include "titan/models/flux/config.h"
+#include "titan/tools/convert_data.h"
 #include "titan/tools/make_shapes.h"
 #include "titan/tools/sample.h"
 #include "titan/tools/shape_checker.h"
@@ -29,6 +30,8 @@ const std::vector<Verb>& verbs() {
       {"sample", "draws a grid of pictures from a trained run", sample_main},
       {"make-shapes", "renders the embedded data set: coloured shapes with classes and captions",
        make_shapes_main},
+      {"convert-data", "turns preprocessed samples from Arrow files into row shards, or back",
+       convert_data_main},
       {"check-shapes", "scores pictures of coloured shapes by pixel statistics", check_shapes_main},
       {"docs-config", "prints docs/config.md from the list of settings", docs_config},
   };

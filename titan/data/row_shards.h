@@ -1,0 +1,43 @@
+// row_shards.h: our own format for preprocessed samples, made by `titan convert-data`: one record
+// of fixed size a row, so that a row is one contiguous read with nothing to parse.
+//
+// A folder holds rows.json and rows-00000-of-00012.safetensors, ... Each file is an ordinary
+// safetensors file with
+//
+//   rows         U8  [n, stride]  t5_encodings | clip_encodings | mean | logvar, bfloat16, then
+//   zeros
+//                                 up to a multiple of 64 bytes
+//   timesteps    I32 [n]          -1 where the sample has none
+//   key_ends     I64 [n]          end of each key within `keys`
+//   keys         U8  [bytes]      the keys, one after the other
+//
+// and rows.json says {"format": "titan-rows", "version": 1, "fields": {name: shape}, "files":
+// [{"name", "rows"}]}. The writer refuses values that are not finite, so a reader need not look for
+// them.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "titan/base/status.h"
+#include "titan/data/encoded_rows.h"
+
+namespace titan {
+
+inline constexpr const char* kRowShardsIndex = "rows.json";
+
+bool looks_like_row_shards(const std::string& folder);
+
+/// Opens the folder: rows.json and every header, no row.
+StatusOr<std::unique_ptr<EncodedRows>> open_row_shards(const std::string& folder,
+                                                       const std::string& speaker);
+
+/// Writes all of `rows` into `folder`, which must exist and be empty. `progress` hears the number
+/// of rows done. A row of another shape, with values that are not finite or a timestep out of
+/// range, is an error that names it.
+Status write_row_shards(const EncodedRows& rows, const std::string& folder, int64_t rows_per_file,
+                        const std::function<void(int64_t)>& progress);
+
+}  // namespace titan

@@ -1,0 +1,81 @@
+// arrow_stream.h: files in Arrow's IPC streaming format, as Hugging Face's save_to_disk writes
+// them: a schema, then record batches (https://arrow.apache.org/docs/format/Columnar.html).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "titan/base/status.h"
+#include "titan/io/mapped_file.h"
+
+namespace titan {
+
+/// Kinds of columns that can be read. Others are kept by name and refused when they are asked for.
+enum class ArrowKind : std::uint8_t { kBytes, kText, kInteger, kNull, kOther };
+
+struct ArrowField {
+  std::string name;
+  ArrowKind kind = ArrowKind::kOther;
+  std::string type;  ///< nanoarrow's name: "binary", "large_string", "int32"
+};
+
+/// A mapped file. Opening walks the messages' headers and touches no values; any row is then found
+/// by binary search over the batches. Whatever the file says, no byte outside it is read: offsets
+/// of a row are checked when the row is read. Thread-safe.
+class ArrowStreamFile {
+ public:
+  /// Errors (kDataLoss, or kInvalidArgument for what is sound but not supported: the random-access
+  /// format, compressed batches, dictionaries) name the file and the batch.
+  static StatusOr<ArrowStreamFile> open(const std::string& path);
+
+  const std::string& path() const { return file_.path(); }
+  std::size_t size_bytes() const { return file_.size(); }
+  const std::vector<ArrowField>& fields() const { return fields_; }
+  /// Index of the top-level column, -1 where there is none (or two).
+  int find(std::string_view column) const;
+
+  int64_t num_rows() const { return ends_.empty() ? 0 : ends_.back(); }
+  std::size_t num_batches() const { return ends_.size(); }
+  /// False where the stream just stops: it may have been cut between two batches.
+  bool has_end_mark() const { return has_end_mark_; }
+
+  /// Bytes of a kBytes or kText column at `row` in [0, num_rows()), valid as long as this object;
+  /// no value where it is null. An error for hostile offsets.
+  StatusOr<std::optional<std::span<const std::byte>>> bytes(int column, int64_t row) const;
+  /// Value of a kInteger column; kNull columns are all null.
+  StatusOr<std::optional<int64_t>> integer(int column, int64_t row) const;
+
+  /// Asks the kernel to read the file's bytes from `begin` to `end` soon.
+  void prefetch(std::span<const std::byte> range) const;
+
+ private:
+  struct Reader;
+  /// Buffers of one column in one batch, all within the file.
+  struct Column {
+    const std::byte* validity = nullptr;  ///< bits, or nullptr: all valid
+    std::span<const std::byte> offsets;   ///< of bytes and text
+    std::span<const std::byte> data;
+    bool all_null = false;
+  };
+  struct Place {
+    const Column* column;
+    int64_t row;  ///< within the batch
+  };
+  Place find(int column, int64_t row) const;
+
+  MappedFile file_;
+  std::vector<ArrowField> fields_;
+  std::vector<int> widths_;      ///< bytes of an offset or integer by field
+  std::vector<bool> unsigned_;   ///< integers by field
+  std::vector<int64_t> ends_;    ///< rows up to and with each batch
+  std::vector<Column> columns_;  ///< batch-major
+  bool has_end_mark_ = false;
+};
+
+}  // namespace titan

@@ -1,0 +1,50 @@
+// saved_folder.h: a data set as Hugging Face's save_to_disk leaves it: state.json,
+// dataset_info.json and data-XXXXX-of-NNNNN.arrow.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "titan/base/status.h"
+#include "titan/io/arrow_stream.h"
+
+namespace titan {
+
+/// All files opened (mapped, headers walked). The order is state.json's, never a glob's.
+class SavedFolder {
+ public:
+  /// kNotFound for a missing folder, json or file, kDataLoss for damage: the message names it.
+  static StatusOr<SavedFolder> open(const std::string& folder);
+
+  const std::string& path() const { return path_; }
+  int64_t num_rows() const { return ends_.empty() ? 0 : ends_.back(); }
+  const std::vector<ArrowStreamFile>& files() const { return files_; }
+
+  /// File and row within it of `row` in [0, num_rows()).
+  std::pair<std::size_t, int64_t> find(int64_t row) const;
+  /// "data-00000-of-00003.arrow row 5".
+  std::string describe(int64_t row) const;
+
+ private:
+  std::string path_;
+  std::vector<ArrowStreamFile> files_;
+  std::vector<int64_t> ends_;
+};
+
+/// Whether `folder` looks like one: it holds state.json or dataset_info.json.
+bool looks_like_saved_folder(const std::string& folder);
+
+/// "data-00003-of-00012.arrow".
+std::string saved_file_name(std::size_t index, std::size_t count);
+
+/// Writes state.json and dataset_info.json beside finished files. `columns`: name and Hugging
+/// Face's dtype ("string", "binary", "int32") in their order.
+Status write_saved_folder_info(const std::string& folder, const std::vector<std::string>& files,
+                               const std::vector<std::pair<std::string, std::string>>& columns,
+                               int64_t num_rows, const std::string& split);
+/// The schema metadata that datasets writes: key "huggingface".
+std::string saved_folder_metadata(const std::vector<std::pair<std::string, std::string>>& columns);
+
+}  // namespace titan
