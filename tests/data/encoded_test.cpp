@@ -237,7 +237,7 @@ TEST_CASE("encoded: what a data set cannot be opened from", "[data]") {
                "clip_encodings": [4], "mean": [4, 2, 2], "logvar": [4, 2, 2]},
                "files": [{"name": "../x", "rows": 3}]})",
             "impossible file"},
-           {R"({"format": "titan-rows", "version": 1, "fields": {"t5_encodings": [6, 9],
+           {R"({"format": "titan-rows", "version": 1, "fields": {"t5_encodings": [6, 80],
                "clip_encodings": [4], "mean": [4, 2, 2], "logvar": [4, 2, 2]},
                "files": [{"name": "rows-00000-of-00003.safetensors", "rows": 3}]})",
             "tensor 'rows' is U8"}}) {
@@ -270,8 +270,8 @@ TEST_CASE("encoded: NaN and infinity are found wherever they stand", "[data]") {
     std::vector<std::uint16_t> values(count, 0x7F7F);  // the largest finite number
     CHECK_FALSE(find_not_finite(std::as_bytes(std::span(values))));
     for (const std::size_t at : {std::size_t{0}, count / 2, count - 1}) {
-      for (const std::uint16_t bits : {0x7F80, 0xFF80, 0x7FC0, 0x7F81, 0xFFFF}) {
-        values[at] = bits;
+      for (const int bits : {0x7F80, 0xFF80, 0x7FC0, 0x7F81, 0xFFFF}) {
+        values[at] = static_cast<std::uint16_t>(bits);
         CHECK(find_not_finite(std::as_bytes(std::span(values))) == at);
       }
       values[at] = 0x8000;

@@ -17,7 +17,7 @@ class MemoryRows : public EncodedRows {
   explicit MemoryRows(int64_t count) {
     const EncodedShapes shapes = {{{6, 8}, {4}, {4, 2, 2}, {4, 2, 2}}};
     for (int64_t row = 0; row < count; ++row) {
-      Stored stored{.key = "k" + std::to_string(row * row), .shapes = shapes, .timestep = row % 8};
+      Stored stored{.key = std::to_string(row * row), .shapes = shapes, .timestep = row % 8};
       for (std::size_t field = 0; field < kNumEncodedFields; ++field) {
         stored.values[field].resize(encoded_bytes(shapes[field]) / 2);
         for (std::size_t i = 0; i < stored.values[field].size(); ++i)

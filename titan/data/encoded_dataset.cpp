@@ -14,6 +14,13 @@
 namespace titan {
 namespace {
 
+Status check_timestep(const std::optional<int64_t>& timestep) {
+  if (!timestep) return invalid_argument("no timestep, other rows have one");
+  if (*timestep >= 0 && *timestep < kNumEvalTimesteps) return ok_status();
+  return invalid_argument("timestep out of range (", *timestep, ", it must be 0 to ",
+                          kNumEvalTimesteps - 1, ")");
+}
+
 class EncodedDataset : public Dataset {
  public:
   EncodedDataset(std::unique_ptr<EncodedRows> rows, EncodedShapes shapes, bool with_timestep,
@@ -32,8 +39,7 @@ class EncodedDataset : public Dataset {
   StatusOr<Sample> read(int64_t index, const DrawKey& /*key*/) const override {
     TITAN_ASSIGN_OR_RETURN(const EncodedRow row, rows_->read(index));
     Status status = check_encoded_row(row, shapes_, !rows_->values_checked());
-    if (status.ok() && with_timestep_ && !row.timestep)
-      status = invalid_argument("no timestep, other rows have one");
+    if (status.ok() && with_timestep_) status = check_timestep(row.timestep);
     if (!status.ok()) return annotate(status, str_cat("[", name_, "] ", describe(index)));
     Sample sample;
     for (std::size_t field = 0; field < kNumEncodedFields; ++field)
@@ -79,8 +85,7 @@ StatusOr<std::unique_ptr<Dataset>> open_preprocessed(const JobConfig& config, bo
     return invalid_argument("[", name, "] dataset.image_size does not fit the latents (",
                             shape_text(wanted), ", 'mean' is ", shape_text(latent),
                             "): latents are not resized");
-  return std::make_unique<EncodedDataset>(std::move(rows), first->shapes,
-                                          first->timestep.has_value(), name);
+  return std::make_unique<EncodedDataset>(std::move(rows), first->shapes, needs_timestep, name);
 }
 
 }  // namespace

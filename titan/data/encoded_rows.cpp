@@ -69,9 +69,6 @@ Status check_encoded_row(const EncodedRow& row, const EncodedShapes& shapes, boo
     if (const auto at = find_not_finite(row.values[field]))
       return refuse("holds NaN or infinity (element ", *at, ")");
   }
-  if (row.timestep && (*row.timestep < 0 || *row.timestep >= kNumEvalTimesteps))
-    return invalid_argument("timestep out of range (", *row.timestep, ", it must be 0 to ",
-                            kNumEvalTimesteps - 1, ")");
   return ok_status();
 }
 

@@ -194,8 +194,10 @@ struct Keys {
 StatusOr<EncodedRow> read_checked(const EncodedRows& rows, int64_t index,
                                   const EncodedShapes& shapes, bool check_values) {
   TITAN_ASSIGN_OR_RETURN(EncodedRow row, rows.read(index));
-  if (const Status status = check_encoded_row(row, shapes, check_values); !status.ok())
-    return annotate(status, rows.describe(index));
+  Status status = check_encoded_row(row, shapes, check_values);
+  if (status.ok() && (row.timestep.value_or(0) < 0 || row.timestep.value_or(0) > INT32_MAX))
+    status = invalid_argument("timestep out of range (", *row.timestep, ")");
+  if (!status.ok()) return annotate(status, rows.describe(index));
   return row;
 }
 

@@ -1,5 +1,6 @@
 // Writes preprocessed samples the way the MLPerf reference's preprocessing job leaves them.
 #include <algorithm>
+#include <cstdint>
 #include <filesystem>
 #include <utility>
 
@@ -79,8 +80,11 @@ class FileWriter {
       blob.insert(blob.end(), row.values[field].begin(), row.values[field].end());
       values.emplace_back(std::span<const std::byte>(blob));
     }
+    const int64_t timestep = row.timestep.value_or(0);
+    if (timestep < INT32_MIN || timestep > INT32_MAX)
+      return invalid_argument(rows_.describe(index), ": timestep out of range (", timestep, ")");
     if (row.timestep)
-      values.emplace_back(static_cast<std::int32_t>(*row.timestep));
+      values.emplace_back(static_cast<std::int32_t>(timestep));
     else
       values.emplace_back(std::monostate());
     return file.append(values);

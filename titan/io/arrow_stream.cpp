@@ -9,6 +9,8 @@
 #include <limits>
 #include <utility>
 
+#include "titan/io/arrow_message.h"
+
 namespace titan {
 namespace {
 
@@ -126,8 +128,11 @@ struct ArrowStreamFile::Reader {
                          " are left"));
     const ArrowBufferView message = {{bytes.data() + at},
                                      static_cast<int64_t>(kPrefixBytes) + header_bytes};
-    if (ArrowIpcDecoderVerifyHeader(&decoder.ipc, message, &decoder.error) != NANOARROW_OK ||
-        ArrowIpcDecoderDecodeHeader(&decoder.ipc, message, &decoder.error) != NANOARROW_OK)
+    if (ArrowIpcDecoderVerifyHeader(&decoder.ipc, message, &decoder.error) != NANOARROW_OK)
+      return refuse(str_cat("has a damaged message at byte ", at, " (", said(), ")"));
+    if (const char* fault = titan_arrow_message_fault(bytes.data() + at + kPrefixBytes))
+      return refuse(str_cat("has a damaged message at byte ", at, " (", fault, ")"));
+    if (ArrowIpcDecoderDecodeHeader(&decoder.ipc, message, &decoder.error) != NANOARROW_OK)
       return refuse(str_cat("has a damaged message at byte ", at, " (", said(), ")"));
     const int64_t body_bytes = decoder.ipc.body_size_bytes;
     const std::size_t body_left = left - static_cast<std::size_t>(header_bytes);

@@ -81,9 +81,8 @@ Status convert_data(const ConvertDataOptions& options) {
   const std::size_t row_bytes = bytes_of(first.shapes);
   TITAN_ASSIGN_OR_RETURN(AtomicFolder folder, AtomicFolder::create(options.output));
   TITAN_LOG(INFO) << "[convert-data] " << rows->size() << " rows of " << options.input << " to "
-                  << format << ", "
-                  << static_cast<double>(rows->size()) * static_cast<double>(row_bytes) / 1e9
-                  << " GB";
+                  << format << ", " << rows->size() * static_cast<int64_t>(row_bytes) / kMega
+                  << " MB";
   Progress progress(rows->size(), row_bytes);
   const auto tell = [&](int64_t done) { progress(done); };
   const int64_t wanted = options.bytes_per_file;
