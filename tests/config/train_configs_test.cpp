@@ -19,7 +19,7 @@ std::vector<fs::path> shipped() {
 }  // namespace
 
 TEST_CASE("Every shipped config loads without a warning", "[config]") {
-  REQUIRE(shipped().size() >= 7);
+  REQUIRE(shipped().size() >= 11);
   for (const fs::path& path : shipped()) {
     INFO(path);
     CHECK(path.extension() == ".toml");

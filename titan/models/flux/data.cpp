@@ -6,6 +6,8 @@
 
 #include <ATen/ops/zeros.h>
 
+#include "titan/data/empty_encodings.h"
+
 namespace titan::models {
 namespace {
 
@@ -50,9 +52,9 @@ StatusOr<TextEncoding> empty_text(const JobConfig& config, const DataShape& shap
         "the empty one (t5_empty.npy, clip_empty.npy). ",
         kDownload);
   }
-  return invalid_argument(
-      "[flux] encoder.empty_encodings_path=", path,
-      " cannot be read yet; set training.class_dropout_prob=0 and sampling.guidance=1");
+  TITAN_ASSIGN_OR_RETURN(const EmptyEncodings empty, load_empty_encodings(path));
+  TITAN_RETURN_IF_ERROR(check_empty_encodings(empty, t5, clip));
+  return TextEncoding{empty.t5, empty.clip};
 }
 
 }  // namespace titan::models
