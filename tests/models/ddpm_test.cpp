@@ -100,7 +100,7 @@ TEST_CASE("evaluation of a DDPM asks at eight fixed steps, the same in any batch
   REQUIRE(torch::equal(example.condition.get("label"), example_batch(4).fields.get("label")));
   REQUIRE_FALSE(example.weight.defined());
   const TrainingExample later =
-      objective.prepare_evaluation(example_batch(2, 2), timestep.slice(0, 2), 5);
+      objective.prepare_evaluation(example_batch(2, 2), timestep.slice(0, 0, 2), 5);
   const TrainingExample alone =
       objective.prepare_evaluation(example_batch(1, 3), timestep.slice(0, 1, 2), 5);
   // 1e-6: float32 in vectors of another length.
