@@ -25,8 +25,9 @@ int run(const std::string& flavor, int64_t batch, int64_t size, int64_t channels
   benches::StepInputs inputs{
       .x_t = at::randn(shape), .t = at::rand({batch}), .target = at::randn(shape), .condition = {}};
   inputs.condition.set("label", at::arange(batch, at::kLong));
-  benches::TrainingStep step(model, std::move(inputs));
-  return benches::serve_steps(step, 3 * batch * models::dit_flops(config, size, size).forward());
+  benches::TrainingStep step(model, /*lr=*/1e-4);
+  return benches::serve_steps(step, inputs,
+                              3 * batch * models::dit_flops(config, size, size).forward());
 }
 
 }  // namespace

@@ -45,10 +45,10 @@ int run(const Arguments& args) {
                              .condition = {}};
   inputs.condition.set("txt", at::randn({args.batch, args.text, config.context_in_dim}));
   inputs.condition.set("y", at::randn({args.batch, config.vec_in_dim}));
-  benches::TrainingStep step(model, std::move(inputs));
+  benches::TrainingStep step(model, /*lr=*/1e-4);
   const int64_t tokens = args.size / 2 * (args.size / 2);
   return benches::serve_steps(
-      step, 3 * args.batch * models::flux_flops(config, tokens, args.text).forward());
+      step, inputs, 3 * args.batch * models::flux_flops(config, tokens, args.text).forward());
 }
 
 }  // namespace

@@ -18,7 +18,7 @@
 
 namespace titan::benches {
 
-/// One fixed batch.
+/// One batch.
 struct StepInputs {
   at::Tensor x_t, t, target;
   Conditioning condition;
@@ -27,21 +27,21 @@ struct StepInputs {
 /// An initialised model with its optimizer.
 class TrainingStep {
  public:
-  TrainingStep(std::shared_ptr<Model> model, StepInputs inputs)
-      : inputs_(std::move(inputs)),
+  TrainingStep(std::shared_ptr<Model> model, double lr)
+      : lr_(lr),
         parameters_(split_into_units(*model), at::kFloat),
         gradients_(parameters_, alone_),
         runner_(make_plain_runner(std::move(model), &gradients_)),
         optimizer_(parameters_.units(), optim::AdamWOptions{}) {}
 
   /// The loss of one step.
-  double run() {
-    state_.begin(++count_, /*new_lr=*/1e-4);
+  double run(const StepInputs& inputs) {
+    state_.begin(++count_, lr_);
     gradients_.begin_step(/*accumulation=*/1);
     gradients_.begin_micro_batch(0);
     const at::Tensor loss = runner_->forward_backward(
-        inputs_.x_t, inputs_.t, inputs_.condition,
-        [&](const at::Tensor& prediction) { return at::mse_loss(prediction, inputs_.target); });
+        inputs.x_t, inputs.t, inputs.condition,
+        [&](const at::Tensor& prediction) { return at::mse_loss(prediction, inputs.target); });
     gradients_.finish();
     const torch::NoGradGuard no_grad;
     const at::Tensor norm = optim::global_grad_norm(parameters_.units());
@@ -51,7 +51,7 @@ class TrainingStep {
   }
 
  private:
-  StepInputs inputs_;
+  double lr_;
   parallel::Communicator alone_;
   parallel::FlatParameters parameters_;
   parallel::DataParallel gradients_;
@@ -63,11 +63,11 @@ class TrainingStep {
 
 /// Says "ready <FLOPs of a step>", then makes a step for each line "step" on standard input and
 /// answers "<seconds> <loss>".
-inline int serve_steps(TrainingStep& step, int64_t flops) {
+inline int serve_steps(TrainingStep& step, const StepInputs& inputs, int64_t flops) {
   std::cout << "ready " << flops << std::endl;
   for (std::string line; std::getline(std::cin, line) && line == "step";) {
     const auto start = std::chrono::steady_clock::now();
-    const double loss = step.run();
+    const double loss = step.run(inputs);
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
     std::cout << seconds.count() << " " << loss << std::endl;
   }
