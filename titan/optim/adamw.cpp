@@ -7,6 +7,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/pow.h>
+#include <ATen/ops/reciprocal.h>
 #include <ATen/ops/zeros_like.h>
 
 #include "titan/base/check.h"
@@ -76,18 +77,24 @@ AdamW::AdamW(std::vector<parallel::FlatUnit>& units, AdamWOptions options)
 void AdamW::step(const StepState& state, const at::Tensor& clip_coefficient,
                  const at::Tensor& skip) {
   const at::NoGradGuard no_grad;
-  for (const parallel::FlatUnit& unit : units_) {
-    check_buffers(unit);
-    if (clip_coefficient.defined()) unit.grad.mul_(clip_coefficient);
-  }
+  for (const parallel::FlatUnit& unit : units_) check_buffers(unit);
   if (options_.fused) {
-    for (const bool decay : {true, false}) fused_step(state, decay, skip);
-  } else if (!skip.defined() || skip.item<float>() == 0.0F) {  // host sync
+    // The update divides gradients by a scale and stores them: clipping costs no pass of its own.
+    std::optional<at::Tensor> scale;
+    if (clip_coefficient.defined()) scale = clip_coefficient.to(at::kFloat).reciprocal();
+    for (const bool decay : {true, false}) fused_step(state, decay, scale, skip);
+    return;
+  }
+  if (clip_coefficient.defined()) {
+    for (const parallel::FlatUnit& unit : units_) unit.grad.mul_(clip_coefficient);
+  }
+  if (!skip.defined() || skip.item<float>() == 0.0F) {  // host sync
     for (const Segment& segment : segments_) plain_step(state, segment);
   }
 }
 
-void AdamW::fused_step(const StepState& state, bool decay, const at::Tensor& skip) {
+void AdamW::fused_step(const StepState& state, bool decay,
+                       const std::optional<at::Tensor>& grad_scale, const at::Tensor& skip) {
   std::vector<at::Tensor> weights, gradients, exp_avgs, exp_avg_sqs;
   for (const Segment& segment : segments_) {
     if (segment.decay != decay || segment.length == 0) continue;
@@ -104,7 +111,7 @@ void AdamW::fused_step(const StepState& state, bool decay, const at::Tensor& ski
   at::_fused_adamw_(weights, gradients, exp_avgs, exp_avg_sqs, /*max_exp_avg_sqs=*/{}, steps,
                     state.lr, options_.beta1, options_.beta2, decay ? options_.weight_decay : 0.0,
                     options_.eps, /*amsgrad=*/false,
-                    /*maximize=*/false, /*grad_scale=*/{},
+                    /*maximize=*/false, grad_scale,
                     skip.defined() ? std::optional(skip) : std::nullopt);
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -62,7 +63,8 @@ class AdamW {
   const std::vector<Segment>& segments() const { return segments_; }
 
  private:
-  void fused_step(const StepState& state, bool decay, const at::Tensor& skip);
+  void fused_step(const StepState& state, bool decay, const std::optional<at::Tensor>& grad_scale,
+                  const at::Tensor& skip);
   void plain_step(const StepState& state, const Segment& segment);
 
   std::vector<parallel::FlatUnit>& units_;
