@@ -35,24 +35,23 @@ StatusOr<std::unique_ptr<EncodedRows>> open_encoded_rows(const std::string& fold
 }
 
 std::optional<std::size_t> find_not_finite(std::span<const std::byte> values) {
-  // bfloat16: an exponent of all ones. Blocks without a branch inside become vector code.
-  constexpr std::uint16_t kExponent = 0x7F80;
-  constexpr std::size_t kBlock = 4096;
+  // bfloat16 without its sign grows with its bits; from 0x7F80 on stand infinity and NaN. So the
+  // largest of a block decides, and the largest of 16-bit numbers is one vector instruction.
+  constexpr std::int16_t kInfinity = 0x7F80, kMagnitude = 0x7FFF;
+  constexpr std::size_t kBlock = 8192;
+  const auto magnitude = [&](std::size_t i) {
+    std::int16_t bits;
+    std::memcpy(&bits, values.data() + 2 * i, 2);
+    return static_cast<std::int16_t>(bits & kMagnitude);
+  };
   const std::size_t count = values.size() / 2;
   for (std::size_t begin = 0; begin < count; begin += kBlock) {
     const std::size_t end = std::min(count, begin + kBlock);
-    unsigned hits = 0;
-    for (std::size_t i = begin; i < end; ++i) {
-      std::uint16_t bits;
-      std::memcpy(&bits, values.data() + 2 * i, 2);
-      hits |= static_cast<unsigned>((bits & kExponent) == kExponent);
-    }
-    if (hits == 0) continue;
-    for (std::size_t i = begin; i < end; ++i) {
-      std::uint16_t bits;
-      std::memcpy(&bits, values.data() + 2 * i, 2);
-      if ((bits & kExponent) == kExponent) return i;
-    }
+    std::int16_t largest = 0;
+    for (std::size_t i = begin; i < end; ++i) largest = std::max(largest, magnitude(i));
+    if (largest < kInfinity) continue;
+    for (std::size_t i = begin; i < end; ++i)
+      if (magnitude(i) >= kInfinity) return i;
   }
   return std::nullopt;
 }
