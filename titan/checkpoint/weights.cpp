@@ -13,8 +13,9 @@ namespace {
 /// A tensor that is put together from fragments.
 struct Whole {
   std::vector<int64_t> shape;
-  at::Tensor flat;
-  int64_t filled = 0;
+  at::ScalarType type = at::kFloat;
+  int64_t count = 0;
+  std::vector<std::pair<const CheckpointItem*, const parallel::Fragment*>> pieces;
 };
 
 StatusOr<NamedWeights> weights_of_file(const std::string& path) {
@@ -37,28 +38,36 @@ StatusOr<std::string> step_folder_of(const std::string& path) {
 }  // namespace
 
 Status export_weights(const std::string& path, const std::vector<CheckpointItem>& items,
-                      const std::map<std::string, std::string>& metadata) {
+                      const std::map<std::string, std::string>& metadata,
+                      std::optional<at::ScalarType> type) {
   std::map<std::string, Whole> wholes;
   for (const CheckpointItem& item : items) {
     for (const parallel::Fragment& fragment : item.fragments) {
       Whole& whole = wholes[fragment.name];
-      if (!whole.flat.defined()) {
-        TITAN_ASSIGN_OR_RETURN(const int64_t count, num_elements(fragment.shape));
-        whole = {fragment.shape, at::empty({count}, item.flat.scalar_type()), 0};
-      }
-      whole.flat.narrow(0, fragment.global_offset, fragment.length)
-          .copy_(parallel::fragment_view(item.flat, fragment));
-      whole.filled += fragment.length;
+      whole.shape = fragment.shape;
+      whole.type = item.flat.scalar_type();
+      whole.pieces.emplace_back(&item, &fragment);
     }
   }
-  NamedWeights weights;
-  for (const auto& [name, whole] : wholes) {
-    if (whole.filled != whole.flat.numel())
-      return internal_error("[checkpoint] cannot export ", name, ": this rank holds ", whole.filled,
-                            " of ", whole.flat.numel(), " elements");
-    weights.emplace_back(name, whole.flat.reshape(whole.shape));
+  std::vector<TensorSpec> specs;
+  for (auto& [name, whole] : wholes) {
+    TITAN_ASSIGN_OR_RETURN(whole.count, num_elements(whole.shape));
+    int64_t held = 0;
+    for (const auto& [item, fragment] : whole.pieces) held += fragment->length;
+    if (held != whole.count)
+      return internal_error("[checkpoint] cannot export ", name, ": this rank holds ", held, " of ",
+                            whole.count, " elements");
+    specs.push_back({name, tensor_type_of(type.value_or(whole.type)), whole.shape});
   }
-  return write_tensor_file(path, weights, metadata).status();
+  TITAN_ASSIGN_OR_RETURN(const auto writer, SafetensorsWriter::create(path, specs, metadata));
+  for (const auto& [name, whole] : wholes) {
+    const at::Tensor flat = at::empty({whole.count}, type.value_or(whole.type));
+    for (const auto& [item, fragment] : whole.pieces)
+      flat.narrow(0, fragment->global_offset, fragment->length)
+          .copy_(parallel::fragment_view(item->flat, *fragment));
+    TITAN_RETURN_IF_ERROR(writer->write(flat.const_data_ptr(), flat.nbytes()));
+  }
+  return writer->finish().status();
 }
 
 StatusOr<NamedWeights> read_weights(const std::string& path, const std::string& prefix) {

@@ -81,6 +81,13 @@ std::vector<Problem> find_doubts(const JobConfig& config) {
   rules.require(config.checkpoint.enable_checkpoint || config.checkpoint.load_step == -1,
                 "checkpoint.load_step",
                 "has no effect while checkpoint.enable_checkpoint is false");
+  rules.require(config.checkpoint.enable_checkpoint || !config.checkpoint.model_weights_only,
+                "checkpoint.model_weights_only",
+                "has no effect while checkpoint.enable_checkpoint is false");
+  rules.require(config.checkpoint.initial_load_model_weights_only ||
+                    !config.checkpoint.initial_load_path.empty(),
+                "checkpoint.initial_load_model_weights_only",
+                "has no effect without checkpoint.initial_load_path");
   return rules.take();
 }
 

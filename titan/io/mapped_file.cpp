@@ -75,4 +75,12 @@ void MappedFile::prefetch(std::size_t offset, std::size_t size_bytes) const {
   ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_WILLNEED);
 }
 
+void MappedFile::release(std::size_t offset, std::size_t size_bytes) const {
+  if (offset >= size_ || size_bytes == 0) return;
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const std::size_t begin = offset / page * page;
+  const std::size_t end = offset + std::min(size_bytes, size_ - offset);
+  ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED);
+}
+
 }  // namespace titan

@@ -32,6 +32,9 @@ class MappedFile {
 
   /// Asks the kernel to read this range soon. A hint: failures are ignored.
   void prefetch(std::size_t offset, std::size_t size_bytes) const;
+  /// Takes the pages around this range out of the process' memory (they stay in the system's file
+  /// cache); reading them again is allowed. For passes over files larger than the memory.
+  void release(std::size_t offset, std::size_t size_bytes) const;
 
  private:
   void unmap();

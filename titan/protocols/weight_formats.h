@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -42,6 +44,15 @@ class WeightFormats {
   virtual StatusOr<std::vector<TensorRecipe>> recipes(const std::vector<TensorSpec>& stored,
                                                       const std::string& from,
                                                       const std::string& to) const = 0;
+  /// Small files that programs expect beside weights of format `to`: text by name.
+  virtual std::map<std::string, std::string> companions(const std::vector<TensorSpec>& /*stored*/,
+                                                        const std::string& /*from*/,
+                                                        const std::string& /*to*/) const {
+    return {};
+  }
 };
+
+/// The formats of a model that publishes none: tensors keep their names ("own").
+std::shared_ptr<const WeightFormats> own_names_only();
 
 }  // namespace titan

@@ -6,6 +6,7 @@
 #include "titan/config/render.h"
 #include "titan/models/dit/config.h"
 #include "titan/models/flux/config.h"
+#include "titan/tools/convert.h"
 #include "titan/tools/convert_data.h"
 #include "titan/tools/make_shapes.h"
 #include "titan/tools/sample.h"
@@ -28,6 +29,8 @@ int docs_config(const std::vector<std::string>&) {
 const std::vector<Verb>& verbs() {
   static const std::vector<Verb> all = {
       {"sample", "draws a grid of pictures from a trained run", sample_main},
+      {"convert", "copies weights under other names: Black Forest Labs, diffusers, checkpoints",
+       convert_main},
       {"make-shapes", "renders the embedded data set: coloured shapes with classes and captions",
        make_shapes_main},
       {"convert-data", "turns preprocessed samples from Arrow files into row shards, or back",

@@ -47,6 +47,7 @@ StatusOr<ModelSpec> complete_spec(const JobConfig& config) {
   if (!spec.dataset) spec.dataset = open_dataset;
   if (!spec.objective) spec.objective = make_objective;
   if (!spec.sampler) spec.sampler = make_sampler;
+  if (!spec.weight_formats) spec.weight_formats = own_names_only();
   if (!spec.condition) {
     spec.condition = [](const std::vector<int64_t>& classes, const DataShape&) {
       Conditioning condition;

@@ -1,5 +1,6 @@
 #include "titan/train/resume.h"
 
+#include <algorithm>
 #include <random>
 #include <utility>
 
@@ -7,8 +8,10 @@
 #include "titan/base/log.h"
 #include "titan/checkpoint/checkpoint_manager.h"
 #include "titan/checkpoint/compatibility.h"
+#include "titan/checkpoint/weight_source.h"
 #include "titan/parallel/process_group.h"
 #include "titan/train/run_folder.h"
+#include "titan/train/run_weights.h"
 
 namespace titan {
 namespace {
@@ -56,19 +59,29 @@ std::uint64_t draw_seed() {
   return ((static_cast<std::uint64_t>(device()) << 32) | device()) >> 11;
 }
 
-std::vector<CheckpointItem> items_of(const parallel::FlatParameters& parameters,
-                                     const optim::AdamW& optimizer) {
-  std::vector<CheckpointItem> items =
-      checkpoint::items_of("model", parameters.units(), &parallel::FlatUnit::master);
+using Items = std::vector<CheckpointItem>;
+
+void append(Items& items, Items more) {
+  for (CheckpointItem& item : more) items.push_back(std::move(item));
+}
+
+Items model_items(const parallel::FlatParameters& parameters) {
+  return checkpoint::items_of("model", parameters.units(), &parallel::FlatUnit::master);
+}
+
+Items moment_items(const parallel::FlatParameters& parameters, const optim::AdamW& optimizer) {
   std::vector<at::Tensor> first, second;
   for (const optim::MomentState& moments : optimizer.moments()) {
     first.push_back(moments.exp_avg);
     second.push_back(moments.exp_avg_sq);
   }
-  for (auto& more : {checkpoint::items_of("optim.exp_avg", parameters.units(), first),
-                     checkpoint::items_of("optim.exp_avg_sq", parameters.units(), second)})
-    items.insert(items.end(), more.begin(), more.end());
+  Items items = checkpoint::items_of("optim.exp_avg", parameters.units(), first);
+  append(items, checkpoint::items_of("optim.exp_avg_sq", parameters.units(), second));
   return items;
+}
+
+Items ema_items(const parallel::FlatParameters& parameters, const optim::Ema& ema) {
+  return checkpoint::items_of("ema", parameters.units(), ema.shadows());
 }
 
 class ResumePointOfRun : public ResumePoint {
@@ -80,34 +93,57 @@ class ResumePointOfRun : public ResumePoint {
 
   std::uint64_t seed() const override { return seed_; }
   std::optional<int64_t> resumed_step() const override {
-    return reader_ ? std::optional(reader_->meta().step) : std::nullopt;
+    if (ended_) return ended_;
+    return reader_ && !excluded("train_state") ? std::optional(reader_->meta().step) : std::nullopt;
   }
-  int64_t cursor() const override { return reader_ ? reader_->meta().cursor : 0; }
-  Status restore(parallel::FlatParameters& parameters, optim::AdamW& optimizer,
-                 optim::Ema* ema) override;
+  int64_t cursor() const override {
+    return reader_ && !excluded("dataloader") ? reader_->meta().cursor : 0;
+  }
+  int64_t lr_origin() const override {
+    return excluded("lr_scheduler") ? resumed_step().value_or(0) : 0;
+  }
+  Status check_can_go_on() const override;
+  Status restore(parallel::FlatParameters& parameters, optim::AdamW& optimizer, optim::Ema* ema,
+                 const WeightFormats& formats) override;
   Status save(int64_t step, int64_t cursor, const parallel::FlatParameters& parameters,
-              const optim::AdamW& optimizer, const optim::Ema* ema) override;
+              const optim::AdamW& optimizer, const optim::Ema* ema, bool last) override;
 
  private:
   Status open_manager();
   Status open_checkpoint();
+  Status open_initial_checkpoint();
+  Status find_end();
   void settle_seed();
+  Status load_checkpoint(parallel::FlatParameters& parameters, optim::AdamW& optimizer,
+                         optim::Ema* ema, bool& averages_loaded) const;
+  Status write_checkpoint(int64_t step, int64_t cursor, const parallel::FlatParameters& parameters,
+                          const optim::AdamW& optimizer, const optim::Ema* ema) const;
+  Status write_weights(int64_t step, const parallel::FlatParameters& parameters,
+                       const optim::Ema* ema) const;
   bool is_main() const { return context_.rank.is_main(); }
+  bool excluded(const std::string& part) const {
+    const std::vector<std::string>& parts = config_.checkpoint.exclude_from_loading;
+    return std::find(parts.begin(), parts.end(), part) != parts.end();
+  }
+  std::string folder() const {
+    return (context_.run_folder.path() / config_.checkpoint.folder).string();
+  }
 
   TrainerContext context_;
   const JobConfig& config_;
   Fingerprints fingerprints_;
   std::optional<checkpoint::CheckpointManager> manager_;
   std::optional<checkpoint::CheckpointReader> reader_;
+  bool foreign_ = false;          ///< `reader_` is another run's (initial_load_path)
+  std::optional<int64_t> ended_;  ///< step at which the run saved its weights alone
   std::uint64_t seed_ = 0;
 };
 
 /// Every rank opens the folder; rank 0 tidies it first.
 Status ResumePointOfRun::open_manager() {
-  const std::string folder = (context_.run_folder.path() / config_.checkpoint.folder).string();
   const auto open = [&]() -> Status {
     TITAN_ASSIGN_OR_RETURN(auto manager, checkpoint::CheckpointManager::open(
-                                             {.folder = folder,
+                                             {.folder = folder(),
                                               .keep_latest_k = config_.checkpoint.keep_latest_k,
                                               .rank = context_.rank.rank}));
     manager_.emplace(std::move(manager));
@@ -128,6 +164,39 @@ Status ResumePointOfRun::open_checkpoint() {
   return ok_status();
 }
 
+/// The whole state of another run, from initial_load_path.
+Status ResumePointOfRun::open_initial_checkpoint() {
+  const std::string& path = config_.checkpoint.initial_load_path;
+  TITAN_ASSIGN_OR_RETURN(const std::string found, checkpoint::checkpoint_of_path(path));
+  if (found.empty())
+    return invalid_argument(
+        "[checkpoint] checkpoint.initial_load_path=", path,
+        " is no checkpoint of titan: it has weights at most, no optimizer and no step "
+        "(checkpoint.initial_load_model_weights_only=false wants those)");
+  TITAN_ASSIGN_OR_RETURN(auto reader, checkpoint::CheckpointReader::open(found));
+  reader_.emplace(std::move(reader));
+  foreign_ = true;
+  return ok_status();
+}
+
+/// Weights alone that are newer than every checkpoint: the end of this run.
+Status ResumePointOfRun::find_end() {
+  TITAN_ASSIGN_OR_RETURN(const std::optional<int64_t> step, latest_run_weights(folder()));
+  if (step && (!reader_ || *step > reader_->meta().step) && config_.checkpoint.load_step < 0)
+    ended_ = step;
+  return ok_status();
+}
+
+Status ResumePointOfRun::check_can_go_on() const {
+  if (!ended_) return ok_status();
+  const std::string path = run_weights_path(folder(), *ended_);
+  return failed_precondition("[checkpoint] this run ended at step ", *ended_,
+                             " with its weights alone (", path,
+                             "); there is nothing to go on from. Another run can start from them: "
+                             "--checkpoint.initial_load_path=",
+                             path, " with another --job.dump_folder");
+}
+
 void ResumePointOfRun::settle_seed() {
   if (config_.training.seed) {
     seed_ = static_cast<std::uint64_t>(*config_.training.seed);
@@ -145,52 +214,101 @@ Status ResumePointOfRun::find() {
   if (config_.checkpoint.enable_checkpoint) {
     TITAN_RETURN_IF_ERROR(open_manager());
     TITAN_RETURN_IF_ERROR(open_checkpoint());
+    TITAN_RETURN_IF_ERROR(find_end());
   }
+  if (!reader_ && !ended_ && !config_.checkpoint.initial_load_path.empty() &&
+      !config_.checkpoint.initial_load_model_weights_only)
+    TITAN_RETURN_IF_ERROR(open_initial_checkpoint());
   settle_seed();
   return ok_status();
 }
 
-Status ResumePointOfRun::restore(parallel::FlatParameters& parameters, optim::AdamW& optimizer,
-                                 optim::Ema* ema) {
-  fingerprints_["model"] = model_fingerprint(config_, parameters);
-  if (!reader_) return ok_status();
-  TITAN_RETURN_IF_ERROR(checkpoint::check_compatible(reader_->meta(), fingerprints_,
-                                                     config_.checkpoint.allow_change));
-  std::vector<CheckpointItem> items = items_of(parameters, optimizer);
-  const bool has_average = reader_->has_prefix("ema");
-  if (ema != nullptr && has_average) {
-    for (CheckpointItem& item : checkpoint::items_of("ema", parameters.units(), ema->shadows()))
-      items.push_back(std::move(item));
+Status ResumePointOfRun::load_checkpoint(parallel::FlatParameters& parameters,
+                                         optim::AdamW& optimizer, optim::Ema* ema,
+                                         bool& averages_loaded) const {
+  const checkpoint::CheckpointMeta& meta = reader_->meta();
+  // What `titan convert --to=titan` makes, and what torchtitan calls a seed checkpoint.
+  const bool weights_alone = meta.step == 0 && !reader_->has_prefix("optim.exp_avg");
+  if (!weights_alone) {
+    TITAN_RETURN_IF_ERROR(
+        checkpoint::check_compatible(meta, fingerprints_, config_.checkpoint.allow_change));
   }
-  TITAN_ASSIGN_OR_RETURN(const checkpoint::CheckpointMeta meta,
-                         manager_->load(items, reader_->meta().step));
-  parameters.refresh_compute();
-  if (ema != nullptr && !has_average) {
-    ema->copy_weights();
-    TITAN_LOG(WARNING) << "[checkpoint] no averages in the checkpoint: they start from its weights";
+  Items items;
+  if (!excluded("model")) append(items, model_items(parameters));
+  if (!excluded("optimizer") && !weights_alone) append(items, moment_items(parameters, optimizer));
+  averages_loaded = ema != nullptr && reader_->has_prefix("ema") && !excluded("ema");
+  if (averages_loaded) append(items, ema_items(parameters, *ema));
+  if (foreign_) {
+    TITAN_RETURN_IF_ERROR(reader_->load(items));
+  } else {
+    TITAN_RETURN_IF_ERROR(manager_->load(items, meta.step).status());
   }
+  std::string left_out;
+  for (const std::string& part : config_.checkpoint.exclude_from_loading)
+    left_out += (left_out.empty() ? " without " : ", ") + part;
   TITAN_LOG(INFO) << "[checkpoint] resumed from step " << meta.step << " ("
-                  << manager_->step_path(meta.step) << ")";
+                  << (foreign_ ? config_.checkpoint.initial_load_path
+                               : manager_->step_path(meta.step))
+                  << ")" << left_out;
   return ok_status();
+}
+
+Status ResumePointOfRun::restore(parallel::FlatParameters& parameters, optim::AdamW& optimizer,
+                                 optim::Ema* ema, const WeightFormats& formats) {
+  fingerprints_["model"] = model_fingerprint(config_, parameters);
+  const std::string& initial = config_.checkpoint.initial_load_path;
+  if (ended_ || (!reader_ && initial.empty())) return ok_status();
+  bool averages_loaded = false;
+  if (reader_) {
+    TITAN_RETURN_IF_ERROR(load_checkpoint(parameters, optimizer, ema, averages_loaded));
+  } else if (!excluded("model")) {
+    TITAN_RETURN_IF_ERROR(load_published_weights(initial, formats, model_items(parameters),
+                                                 /*verify=*/is_main()));
+  }
+  parameters.refresh_compute();
+  if (ema != nullptr && !averages_loaded) {
+    ema->copy_weights();
+    if (reader_)
+      TITAN_LOG(WARNING) << "[checkpoint] no averages are loaded: they start from the weights";
+  }
+  return ok_status();
+}
+
+Status ResumePointOfRun::write_checkpoint(int64_t step, int64_t cursor,
+                                          const parallel::FlatParameters& parameters,
+                                          const optim::AdamW& optimizer,
+                                          const optim::Ema* ema) const {
+  Items items = model_items(parameters);
+  append(items, moment_items(parameters, optimizer));
+  if (ema != nullptr) append(items, ema_items(parameters, *ema));
+  TITAN_RETURN_IF_ERROR(manager_->save({.step = step,
+                                        .cursor = cursor,
+                                        .seed = seed_,
+                                        .world_size = context_.rank.world_size,
+                                        .fingerprints = fingerprints_},
+                                       items));
+  TITAN_RETURN_IF_ERROR(abandon_run_weights(folder(), step));
+  TITAN_LOG(INFO) << "[checkpoint] " << manager_->step_path(step);
+  return ok_status();
+}
+
+Status ResumePointOfRun::write_weights(int64_t step, const parallel::FlatParameters& parameters,
+                                       const optim::Ema* ema) const {
+  const std::string& type = config_.checkpoint.export_dtype;
+  if (ema != nullptr)
+    TITAN_RETURN_IF_ERROR(
+        save_run_weights(run_averages_path(folder(), step), ema_items(parameters, *ema), type));
+  return save_run_weights(run_weights_path(folder(), step), model_items(parameters), type);
 }
 
 Status ResumePointOfRun::save(int64_t step, int64_t cursor,
                               const parallel::FlatParameters& parameters,
-                              const optim::AdamW& optimizer, const optim::Ema* ema) {
+                              const optim::AdamW& optimizer, const optim::Ema* ema, bool last) {
   Status saved = ok_status();
   if (is_main()) {
-    std::vector<CheckpointItem> items = items_of(parameters, optimizer);
-    if (ema != nullptr) {
-      for (CheckpointItem& item : checkpoint::items_of("ema", parameters.units(), ema->shadows()))
-        items.push_back(std::move(item));
-    }
-    saved = manager_->save({.step = step,
-                            .cursor = cursor,
-                            .seed = seed_,
-                            .world_size = context_.rank.world_size,
-                            .fingerprints = fingerprints_},
-                           items);
-    if (saved.ok()) TITAN_LOG(INFO) << "[checkpoint] " << manager_->step_path(step);
+    saved = last && config_.checkpoint.model_weights_only
+                ? write_weights(step, parameters, ema)
+                : write_checkpoint(step, cursor, parameters, optimizer, ema);
   }
   const std::string verdict = context_.ranks.control().broadcast_text(message_of(saved));
   if (is_main()) return saved;

@@ -133,6 +133,7 @@ Status DiffusionTrainer::set_up() {
   TITAN_RETURN_IF_ERROR(restore());
   look_for_met_target();
   if (step_ >= config_.training.steps || target_met_) return ok_status();
+  TITAN_RETURN_IF_ERROR(resume_->check_can_go_on());
   TITAN_RETURN_IF_ERROR(write_info());
   TITAN_RETURN_IF_ERROR(build_loader());
   TITAN_ASSIGN_OR_RETURN(const ModelFlops flops, spec_.flops ? spec_.flops(config_, shape_)
@@ -188,7 +189,8 @@ Status DiffusionTrainer::build_model() {
 }
 
 Status DiffusionTrainer::restore() {
-  TITAN_RETURN_IF_ERROR(resume_->restore(*parameters_, *optimizer_, ema_.get()));
+  TITAN_RETURN_IF_ERROR(
+      resume_->restore(*parameters_, *optimizer_, ema_.get(), *spec_.weight_formats));
   step_ = resume_->resumed_step().value_or(0);
   cursor_ = resume_->cursor();
   saved_step_ = resume_->resumed_step().value_or(-1);
@@ -312,8 +314,9 @@ StatusOr<TrainOutcome> DiffusionTrainer::train() {
 }
 
 StatusOr<StepResult> DiffusionTrainer::train_step() {
-  const double lr = config_.optimizer.lr *
-                    optim::lr_multiplier(config_.lr_scheduler, config_.training.steps, step_);
+  const double lr =
+      config_.optimizer.lr * optim::lr_multiplier(config_.lr_scheduler, config_.training.steps,
+                                                  step_ - resume_->lr_origin());
   step_state_.begin(step_ + 1, lr);
   data_parallel_->begin_step(batches_.accumulation);
   at::Tensor loss_sum;
@@ -411,7 +414,8 @@ Status DiffusionTrainer::draw_grid() {
 Status DiffusionTrainer::save_checkpoint() {
   TITAN_RETURN_IF_ERROR(check_finite());
   const auto pause = metrics_->pause();
-  TITAN_RETURN_IF_ERROR(resume_->save(step_, cursor_, *parameters_, *optimizer_, ema_.get()));
+  TITAN_RETURN_IF_ERROR(resume_->save(step_, cursor_, *parameters_, *optimizer_, ema_.get(),
+                                      /*last=*/step_ == config_.training.steps));
   saved_step_ = step_;
   metrics_->event({.step = step_, .name = "checkpoint", .values = {}});
   return ok_status();

@@ -10,6 +10,7 @@
 #include "titan/models/flux/data.h"
 #include "titan/models/flux/flops.h"
 #include "titan/models/flux/model.h"
+#include "titan/models/flux/names.h"
 #include "titan/models/flux/objective.h"
 #include "titan/models/flux/sampler.h"
 
@@ -132,6 +133,7 @@ Status register_flux() {
   spec.objective = make_flux_objective;
   spec.sampler = make_flux_sampler;
   spec.encoded_condition = condition_of;
+  spec.weight_formats = flux_weight_formats();
   return register_model(std::move(spec));
 }
 

@@ -1,0 +1,177 @@
+#include "titan/checkpoint/weight_source.h"
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <map>
+#include <unordered_map>
+#include <utility>
+
+#include "titan/base/hash.h"
+#include "titan/checkpoint/checkpoint_folder.h"
+#include "titan/checkpoint/checkpoint_index.h"
+#include "titan/io/file_descriptor.h"
+#include "titan/io/safetensors_set.h"
+
+namespace titan::checkpoint {
+namespace {
+
+namespace fs = std::filesystem;
+
+class FileSource : public WeightSource {
+ public:
+  explicit FileSource(SafetensorsSet set) : set_(std::move(set)) {
+    path_ = set_.path();
+    tensors_ = set_.tensors();
+  }
+  bool is_checkpoint() const override { return false; }
+
+  Status read(const std::string& name, int64_t first, int64_t count, void* out) override {
+    const TensorEntry* entry = set_.find(name);
+    TITAN_CHECK(entry != nullptr, "[weights] no such tensor (", name, ")");
+    const std::size_t size = element_size(entry->type);
+    const std::size_t begin = static_cast<std::size_t>(first) * size;
+    const std::size_t bytes = static_cast<std::size_t>(count) * size;
+    TITAN_CHECK(begin + bytes <= entry->size_bytes, "[weights] a range outside ", name);
+    if (bytes > 0) std::memcpy(out, entry->data + begin, bytes);
+    set_.release(*entry, begin, bytes);
+    return ok_status();
+  }
+
+ private:
+  SafetensorsSet set_;
+};
+
+/// Tensors of a checkpoint, put together from fragments in the files of its ranks.
+class CheckpointSource : public WeightSource {
+ public:
+  CheckpointSource(std::string folder, std::string prefix, CheckpointIndex index)
+      : prefix_(std::move(prefix)), index_(std::move(index)) {
+    path_ = std::move(folder);
+  }
+  Status list();
+  bool is_checkpoint() const override { return true; }
+  Status verify() const override;
+  Status read(const std::string& name, int64_t first, int64_t count, void* out) override;
+
+ private:
+  Status copy(const StoredFragment& fragment, TensorType type, int64_t first, int64_t count,
+              std::byte* out);
+
+  std::string prefix_;
+  CheckpointIndex index_;
+  std::map<std::string, SafetensorsFile> files_;
+};
+
+Status CheckpointSource::list() {
+  const std::string begin = prefix_ + ".";
+  for (const auto& [key, tensor] : index_.tensors) {
+    if (key.compare(0, begin.size(), begin) != 0) continue;
+    TITAN_ASSIGN_OR_RETURN(const TensorType type, tensor_type_from_name(tensor.dtype));
+    int64_t at = 0;
+    for (const StoredFragment& fragment : tensor.fragments) {  // by offset, without overlap
+      if (fragment.offset != at) break;
+      at += fragment.length;
+    }
+    TITAN_ASSIGN_OR_RETURN(const int64_t count, num_elements(tensor.shape));
+    if (at != count) return data_loss("[checkpoint] ", path_, " holds ", key, " with gaps");
+    tensors_.push_back({key.substr(begin.size()), type, tensor.shape});
+  }
+  if (tensors_.empty())
+    return not_found("[checkpoint] ", path_, " holds no weights under \"", prefix_, "\"");
+  return ok_status();
+}
+
+Status CheckpointSource::verify() const {
+  constexpr std::size_t kPiece = 16 << 20;
+  for (const auto& [name, expected] : index_.files) {
+    const std::string path = path_ + "/" + name;
+    TITAN_ASSIGN_OR_RETURN(const MappedFile file,
+                           MappedFile::open(path, MappedFile::Access::kSequential));
+    if (file.size() != expected.size_bytes)
+      return data_loss("[checkpoint] ", path, " is damaged: ", file.size(),
+                       " bytes, index.json says ", expected.size_bytes);
+    Xxh3Stream hash;
+    for (std::size_t at = 0; at < file.size(); at += kPiece) {
+      const std::size_t size = std::min(kPiece, file.size() - at);
+      hash.update(file.data() + at, size);
+      file.release(at, size);
+    }
+    if (hash.hex() != expected.xxh3_128)
+      return data_loss("[checkpoint] ", path,
+                       " is damaged: its XXH3-128 is not the one in index.json");
+  }
+  return ok_status();
+}
+
+Status CheckpointSource::copy(const StoredFragment& fragment, TensorType type, int64_t first,
+                              int64_t count, std::byte* out) {
+  auto found = files_.find(fragment.file);
+  if (found == files_.end()) {
+    TITAN_ASSIGN_OR_RETURN(SafetensorsFile file,
+                           SafetensorsFile::open(path_ + "/" + fragment.file));
+    found = files_.emplace(fragment.file, std::move(file)).first;
+  }
+  const TensorEntry* entry = found->second.find(fragment.tensor);
+  const std::size_t size = element_size(type);
+  if (entry == nullptr || entry->type != type ||
+      entry->size_bytes != static_cast<std::size_t>(fragment.length) * size)
+    return data_loss("[checkpoint] ", path_, "/", fragment.file,
+                     " does not hold what index.json says (", fragment.tensor, ")");
+  const std::size_t begin = static_cast<std::size_t>(first) * size;
+  const std::size_t bytes = static_cast<std::size_t>(count) * size;
+  std::memcpy(out, entry->data + begin, bytes);
+  found->second.file().release(entry->offset + begin, bytes);
+  return ok_status();
+}
+
+Status CheckpointSource::read(const std::string& name, int64_t first, int64_t count, void* out) {
+  const auto found = index_.tensors.find(prefix_ + "." + name);
+  TITAN_CHECK(found != index_.tensors.end(), "[weights] no such tensor (", name, ")");
+  TITAN_ASSIGN_OR_RETURN(const TensorType type, tensor_type_from_name(found->second.dtype));
+  auto* next = static_cast<std::byte*>(out);
+  for (const StoredFragment& fragment : found->second.fragments) {
+    const int64_t begin = std::max(first, fragment.offset);
+    const int64_t end = std::min(first + count, fragment.offset + fragment.length);
+    if (begin >= end) continue;
+    TITAN_RETURN_IF_ERROR(copy(fragment, type, begin - fragment.offset, end - begin, next));
+    next += static_cast<std::size_t>(end - begin) * element_size(type);
+  }
+  return ok_status();
+}
+
+}  // namespace
+
+const TensorSpec* WeightSource::find(const std::string& name) const {
+  const auto found = std::find_if(tensors_.begin(), tensors_.end(),
+                                  [&](const TensorSpec& tensor) { return tensor.name == name; });
+  return found == tensors_.end() ? nullptr : &*found;
+}
+
+StatusOr<std::string> checkpoint_of_path(const std::string& path) {
+  if (!fs::is_directory(path)) return std::string();
+  if (fs::exists(fs::path(path) / "index.json")) return path;
+  const CheckpointFolder folder(path);
+  TITAN_ASSIGN_OR_RETURN(const std::vector<int64_t> steps, folder.steps());
+  if (!steps.empty()) return folder.step_path(steps.back());
+  const fs::path inner = fs::path(path) / "checkpoint";
+  if (fs::is_directory(inner)) return checkpoint_of_path(inner.string());
+  return std::string();
+}
+
+StatusOr<std::unique_ptr<WeightSource>> WeightSource::open(const std::string& path,
+                                                           const std::string& prefix) {
+  TITAN_ASSIGN_OR_RETURN(const std::string folder, checkpoint_of_path(path));
+  if (folder.empty()) {
+    TITAN_ASSIGN_OR_RETURN(SafetensorsSet set, SafetensorsSet::open(path));
+    return std::make_unique<FileSource>(std::move(set));
+  }
+  const std::string index_path = folder + "/index.json";
+  TITAN_ASSIGN_OR_RETURN(const std::string text, read_file(index_path));
+  TITAN_ASSIGN_OR_RETURN(CheckpointIndex index, index_from_json(text, index_path));
+  auto source = std::make_unique<CheckpointSource>(folder, prefix, std::move(index));
+  TITAN_RETURN_IF_ERROR(source->list());
+  return source;
+}
+
+}  // namespace titan::checkpoint

@@ -1,0 +1,114 @@
+#include "titan/train/run_weights.h"
+
+#include <charconv>
+#include <cstdio>
+#include <filesystem>
+
+#include "titan/base/log.h"
+#include "titan/checkpoint/recipe_reader.h"
+#include "titan/checkpoint/weight_source.h"
+#include "titan/checkpoint/weights.h"
+#include "titan/io/errno_status.h"
+
+namespace titan {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr const char* kPrefix = "weights-";
+constexpr const char* kEnding = ".safetensors";
+
+std::string path_of(const std::string& folder, const char* prefix, int64_t step) {
+  char name[64];
+  std::snprintf(name, sizeof name, "%s%06lld%s", prefix, static_cast<long long>(step), kEnding);
+  return (fs::path(folder) / name).string();
+}
+
+Status unknown_names(const std::string& path, const WeightFormats& formats,
+                     const std::vector<TensorSpec>& tensors) {
+  std::string known, first;
+  for (const std::string& name : formats.names()) known += (known.empty() ? "" : ", ") + name;
+  for (std::size_t i = 0; i < tensors.size() && i < 5; ++i)
+    first += (first.empty() ? "" : ", ") + tensors[i].name;
+  return failed_precondition("[checkpoint] the names in ", path,
+                             " are none of this model's (known: ", known, "); the first are ",
+                             first);
+}
+
+}  // namespace
+
+Status load_published_weights(const std::string& path, const WeightFormats& formats,
+                              const std::vector<checkpoint::CheckpointItem>& items, bool verify) {
+  TITAN_ASSIGN_OR_RETURN(const auto source, checkpoint::WeightSource::open(path, "model"));
+  const std::vector<TensorSpec>& stored = source->tensors();
+  const std::string format = formats.detect(stored);
+  if (format.empty()) return unknown_names(source->path(), formats, stored);
+  const std::string own = formats.names().front();
+  const StatusOr<std::vector<TensorRecipe>> recipes = formats.recipes(stored, format, own);
+  if (!recipes.ok()) return annotate(recipes.status(), "[checkpoint] " + source->path());
+  if (verify) TITAN_RETURN_IF_ERROR(source->verify());
+  const Status loaded = checkpoint::load_recipes(*source, *recipes, items);
+  const std::string theirs = formats.describe(stored, format);
+  if (loaded.code() == absl::StatusCode::kFailedPrecondition) {
+    const std::string ours = formats.describe(checkpoint::tensors_of(items), own);
+    if (ours != theirs)
+      return failed_precondition("[checkpoint] ", source->path(),
+                                 " holds a model of another size (there: ", theirs,
+                                 "; this run: ", ours,
+                                 "); set model.flavor and model.args to match it, or name other "
+                                 "weights. ",
+                                 message_of(loaded));
+    return annotate(loaded, "[checkpoint] " + source->path());
+  }
+  TITAN_RETURN_IF_ERROR(loaded);
+  TITAN_LOG(INFO) << "[checkpoint] weights from " << source->path() << " (names of " << format
+                  << "; " << theirs << ")";
+  return ok_status();
+}
+
+std::string run_weights_path(const std::string& folder, int64_t step) {
+  return path_of(folder, kPrefix, step);
+}
+std::string run_averages_path(const std::string& folder, int64_t step) {
+  return path_of(folder, "weights-ema-", step);
+}
+
+StatusOr<std::optional<int64_t>> latest_run_weights(const std::string& folder) {
+  std::optional<int64_t> latest;
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    const std::string prefix = kPrefix;
+    if (name.compare(0, prefix.size(), prefix) != 0) continue;
+    int64_t step = -1;
+    std::from_chars(name.data() + prefix.size(), name.data() + name.size(), step);
+    if (step < 0 || run_weights_path(folder, step) != entry.path().string()) continue;
+    if (!latest || step > *latest) latest = step;
+  }
+  if (error && error != std::errc::no_such_file_or_directory)
+    return errno_status(error.value(), "read", folder);
+  return latest;
+}
+
+Status abandon_run_weights(const std::string& folder, int64_t step) {
+  while (true) {
+    TITAN_ASSIGN_OR_RETURN(const std::optional<int64_t> latest, latest_run_weights(folder));
+    if (!latest || *latest <= step) return ok_status();
+    const fs::path path = run_weights_path(folder, *latest);
+    std::error_code error;
+    fs::rename(path, path.parent_path() / (".abandoned-" + path.filename().string()), error);
+    if (error) return errno_status(error.value(), "rename", path.string());
+  }
+}
+
+Status save_run_weights(const std::string& path,
+                        const std::vector<checkpoint::CheckpointItem>& items,
+                        const std::string& type) {
+  const at::ScalarType dtype = type == "bfloat16"  ? at::kBFloat16
+                               : type == "float16" ? at::kHalf
+                                                   : at::kFloat;
+  TITAN_RETURN_IF_ERROR(checkpoint::export_weights(path, items, {{"format", "pt"}}, dtype));
+  TITAN_LOG(INFO) << "[checkpoint] weights alone, in " << type << ": " << path;
+  return ok_status();
+}
+
+}  // namespace titan

@@ -1,0 +1,38 @@
+// run_weights.h: weights alone, into a run (checkpoint.initial_load_path) and out of it
+// (checkpoint.model_weights_only).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "titan/base/status.h"
+#include "titan/checkpoint/checkpoint_reader.h"
+#include "titan/protocols/weight_formats.h"
+
+namespace titan {
+
+/// Fills the items from weights on disk (checkpoint::WeightSource) whose names are found out. Every
+/// tensor must be there in its shape: what does not fit is named, with both sizes where it is
+/// another size of the model. `verify` compares a checkpoint's checksums first.
+Status load_published_weights(const std::string& path, const WeightFormats& formats,
+                              const std::vector<checkpoint::CheckpointItem>& items, bool verify);
+
+/// `folder`/weights-000100.safetensors, and of the averages weights-ema-000100.safetensors.
+std::string run_weights_path(const std::string& folder, int64_t step);
+std::string run_averages_path(const std::string& folder, int64_t step);
+
+/// Step of the newest weights-….safetensors in the folder, if there is any.
+StatusOr<std::optional<int64_t>> latest_run_weights(const std::string& folder);
+
+/// Renames weights of later steps, from a course of the run that was given up, so that they are not
+/// taken for its end: .abandoned-weights-000100.safetensors.
+Status abandon_run_weights(const std::string& folder, int64_t step);
+
+/// Writes the items' tensors whole, in the type of that name ("float32", "bfloat16", "float16").
+Status save_run_weights(const std::string& path,
+                        const std::vector<checkpoint::CheckpointItem>& items,
+                        const std::string& type);
+
+}  // namespace titan
