@@ -22,6 +22,7 @@ class RunFolder {
   std::filesystem::path config_path() const { return path_ / "config.toml"; }
   std::filesystem::path info_path() const { return path_ / "run.json"; }
   std::filesystem::path metrics_path() const { return path_ / "metrics.jsonl"; }
+  std::filesystem::path mlperf_path() const { return path_ / "mlperf.log"; }
   /// samples/step-000100.png
   std::filesystem::path sample_path(int64_t step) const;
 

@@ -26,6 +26,7 @@
 #include "titan/train/evaluation.h"
 #include "titan/train/finite_guard.h"
 #include "titan/train/metrics_setup.h"
+#include "titan/train/mlperf_log.h"
 #include "titan/train/model_setup.h"
 #include "titan/train/resume.h"
 #include "titan/train/run_folder.h"
@@ -71,6 +72,7 @@ class DiffusionTrainer : public Trainer {
   Status restore();
   Status write_info() const;
   Status build_loader();
+  Status open_mlperf_log();
   Status build_evaluation();
   void look_for_met_target();
   StatusOr<StepResult> train_step();
@@ -110,6 +112,8 @@ class DiffusionTrainer : public Trainer {
   int64_t eval_steps_ = 0;                ///< optimizer steps between evaluations
   std::optional<double> target_met_;      ///< the evaluation loss that ended the run
   optim::StepState step_state_;
+  const int64_t init_began_ms_ = metrics::mllog_time_ms();
+  std::unique_ptr<MlperfLog> mlperf_;
   int64_t step_ = 0;         ///< optimizer steps done
   int64_t cursor_ = 0;       ///< global samples consumed
   int64_t saved_step_ = -1;  ///< step of the newest checkpoint of this process
@@ -135,6 +139,8 @@ Status DiffusionTrainer::set_up() {
   if (step_ >= config_.training.steps || target_met_) return ok_status();
   TITAN_RETURN_IF_ERROR(resume_->check_can_go_on());
   TITAN_RETURN_IF_ERROR(write_info());
+  TITAN_RETURN_IF_ERROR(build_evaluation());
+  TITAN_RETURN_IF_ERROR(open_mlperf_log());
   TITAN_RETURN_IF_ERROR(build_loader());
   TITAN_ASSIGN_OR_RETURN(const ModelFlops flops, spec_.flops ? spec_.flops(config_, shape_)
                                                              : StatusOr<ModelFlops>(ModelFlops{}));
@@ -146,7 +152,6 @@ Status DiffusionTrainer::set_up() {
   guard_ = std::make_unique<FiniteGuard>(
       config_.training, ranks_.control(),
       [dataset = dataset_](int64_t index) { return dataset->describe(index); });
-  TITAN_RETURN_IF_ERROR(build_evaluation());
   if (config_.sampling.enable) {
     samples_ = std::make_unique<SampleWriter>(context_, spec_, shape_, dataset_, resume_->seed());
   }
@@ -274,6 +279,27 @@ std::string DiffusionTrainer::finished_text() const {
   return str_cat("step ", step_, " of ", config_.training.steps, "; --training.steps=N goes on");
 }
 
+/// Everything but the data is ready: MLPerf's clock starts before the loader reads its first
+/// sample.
+Status DiffusionTrainer::open_mlperf_log() {
+  const int64_t subset = config_.training.subset_size.value_or(0);
+  TITAN_ASSIGN_OR_RETURN(
+      mlperf_, MlperfLog::open(config_, is_main(), context_.run_folder.mlperf_path().string(),
+                               {.init_began_ms = init_began_ms_,
+                                .train_samples = subset > 0 ? std::min(subset, dataset_->size())
+                                                            : dataset_->size(),
+                                .eval_samples = evaluator_ ? evaluator_->num_samples() : 0,
+                                .seed = resume_->seed(),
+                                .global_batch = batches_.global_batch,
+                                .micro_batch = batches_.micro_batch,
+                                .accumulation = batches_.accumulation,
+                                .samples_between_evals = eval_steps_ * batches_.global_batch,
+                                .cursor = cursor_}));
+  if (config_.metrics.mlperf_logging) ranks_.control().barrier();
+  mlperf_->run_start();
+  return ok_status();
+}
+
 StatusOr<TrainOutcome> DiffusionTrainer::train() {
   if (step_ >= config_.training.steps || target_met_) {
     TITAN_LOG(INFO) << "[train] this run is finished (" << finished_text()
@@ -284,6 +310,7 @@ StatusOr<TrainOutcome> DiffusionTrainer::train() {
   metrics_->start();
   const int64_t first_step = step_ + 1;
   while (step_ < config_.training.steps && !target_met_) {
+    mlperf_->before_step(cursor_);
     TITAN_ASSIGN_OR_RETURN(const StepResult result, train_step());
     ++step_;
     cursor_ += batches_.global_batch;
@@ -298,6 +325,7 @@ StatusOr<TrainOutcome> DiffusionTrainer::train() {
       if (config_.checkpoint.enable_checkpoint && saved_step_ != step_)
         TITAN_RETURN_IF_ERROR(save_checkpoint());
       metrics_->finish();
+      mlperf_->run_stop(/*success=*/false, cursor_);
       TITAN_LOG(WARNING) << "[train] stopped by a signal after step " << step_
                          << (config_.checkpoint.enable_checkpoint
                                  ? "; the same command goes on from its checkpoint"
@@ -306,6 +334,7 @@ StatusOr<TrainOutcome> DiffusionTrainer::train() {
     }
   }
   metrics_->finish();
+  mlperf_->run_stop(target_met_.has_value(), cursor_);
   TITAN_LOG(INFO) << "[train] done: " << step_ << " steps, " << cursor_ << " samples"
                   << (target_met_ ? str_cat("; the evaluation loss ", *target_met_,
                                             " met the target ", config_.eval.target_eval_loss)
@@ -356,6 +385,7 @@ Status DiffusionTrainer::report(const StepResult& result) {
                                       .lr = result.lr,
                                       .data_wait_s = waited_s - data_wait_s_});
   data_wait_s_ = waited_s;
+  if (record) mlperf_->record(*record);
   // On a GPU the host looks only where it waits for the device anyway.
   return record || context_.device.is_cpu() ? check_finite() : ok_status();
 }
@@ -381,11 +411,13 @@ Status DiffusionTrainer::evaluate() {
     last_said = now;
     TITAN_LOG(INFO) << "[eval] " << done << " of " << all << " samples";
   };
+  mlperf_->eval_start(cursor_);
   model_->eval();
   const StatusOr<EvaluationResult> result =
       evaluator_->run(*runner_, *objective_, ranks_.control(), progress);
   model_->train();
   TITAN_RETURN_IF_ERROR(result.status());
+  mlperf_->eval_stop(cursor_, result->loss);
   metrics::EvalRecord record{.step = step_, .samples = result->samples, .seconds = result->seconds};
   if (std::isfinite(result->loss)) record.loss = result->loss;
   record.values.emplace_back("train_samples", static_cast<double>(cursor_));
@@ -397,6 +429,7 @@ Status DiffusionTrainer::evaluate() {
   if (config_.eval.target_eval_loss <= 0 || !(result->loss <= config_.eval.target_eval_loss))
     return ok_status();
   target_met_ = result->loss;
+  mlperf_->run_stop(/*success=*/true, cursor_);  // what is saved now is not part of the time
   metrics_->event({.step = step_, .name = "target", .values = {{"loss", result->loss}}});
   return ok_status();
 }
@@ -414,8 +447,9 @@ Status DiffusionTrainer::draw_grid() {
 Status DiffusionTrainer::save_checkpoint() {
   TITAN_RETURN_IF_ERROR(check_finite());
   const auto pause = metrics_->pause();
-  TITAN_RETURN_IF_ERROR(resume_->save(step_, cursor_, *parameters_, *optimizer_, ema_.get(),
-                                      /*last=*/step_ == config_.training.steps));
+  TITAN_RETURN_IF_ERROR(
+      resume_->save(step_, cursor_, *parameters_, *optimizer_, ema_.get(),
+                    /*last=*/step_ == config_.training.steps || target_met_.has_value()));
   saved_step_ = step_;
   metrics_->event({.step = step_, .name = "checkpoint", .values = {}});
   return ok_status();
