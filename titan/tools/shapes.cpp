@@ -11,7 +11,7 @@
 namespace titan {
 namespace {
 
-constexpr double kMinRadius = 0.20, kMaxRadius = 0.34;
+constexpr double kMinRadius = 0.26, kMaxRadius = 0.38;
 constexpr double kMaxAngle = 0.21;  ///< 12 degrees
 constexpr double kEdge = 0.04;      ///< kept free between shape and border
 constexpr double kNoiseLevels = 5;  ///< largest change of a pixel, of 255
