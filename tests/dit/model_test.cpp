@@ -3,6 +3,7 @@
 #include "titan/models/dit/model.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "titan/models/dit/init.h"
 #include "titan/protocols/block_runner.h"
@@ -48,6 +49,27 @@ TEST_CASE("every parameter of the DiT has an initialiser", "[dit]") {
   REQUIRE_THROWS_WITH(
       models::initialize_parameter(tiny(), 1, "layers.0.new.weight", at::empty({1})),
       Catch::Contains("no initialiser") && Catch::Contains("layers.0.new.weight"));
+}
+
+TEST_CASE("absolute positions add the sinusoids of row and column to each patch", "[dit]") {
+  models::DitConfig config = tiny();
+  models::Dit relative(config);
+  config.absolute_positions = true;
+  models::Dit absolute(config);
+  relative.initialize(3);
+  absolute.initialize(3);
+  const torch::NoGradGuard no_grad;
+  const at::Tensor x = at::randn({2, 3, 4, 6}), t = at::rand({2});  // 2 rows of 3 patches
+  const at::Tensor added = absolute.embed(x, t, labels(2)).x - relative.embed(x, t, labels(2)).x;
+  const int64_t quarter = config.dim / 4;
+  for (int64_t sample = 0; sample < 2; ++sample)
+    for (int64_t token = 0; token < 6; ++token)
+      for (int64_t c = 0; c < config.dim; ++c) {
+        const double place = c < 2 * quarter ? static_cast<double>(token / 3) : token % 3;
+        const double angle = place * std::pow(10000.0, -static_cast<double>(c % quarter) / quarter);
+        const double expected = c / quarter % 2 == 0 ? std::cos(angle) : std::sin(angle);
+        REQUIRE(added[sample][token][c].item<double>() == Approx(expected).margin(1e-6));
+      }
 }
 
 TEST_CASE("the DiT's initial values follow the seed, and its output starts at zero", "[dit]") {

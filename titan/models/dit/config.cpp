@@ -55,6 +55,8 @@ Status validate(const DitConfig& config, int64_t height, int64_t width) {
   require(config.dim % config.n_heads == 0 && config.head_dim() % 4 == 0,
           str_cat("dim / n_heads must be a multiple of 4 (dim=", config.dim,
                   ", n_heads=", config.n_heads, ")"));
+  require(!config.absolute_positions || config.dim % 4 == 0,
+          str_cat("absolute_positions need a dim that 4 divides (dim=", config.dim, ")"));
   require(config.n_heads % config.kv_heads() == 0,
           str_cat("n_kv_heads must divide n_heads (n_kv_heads=", config.kv_heads(),
                   ", n_heads=", config.n_heads, ")"));

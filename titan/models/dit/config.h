@@ -31,6 +31,7 @@ struct DitConfig {
   std::string condition_mode = "adaLN";
   bool depth_init = true;
   double time_scale = 1.0;
+  bool absolute_positions = false;
 
   bool adaln() const { return condition_mode == "adaLN"; }
   int64_t head_dim() const { return dim / n_heads; }
@@ -63,6 +64,10 @@ void visit_fields(DitConfig& c, V&& v) {
     "the time in [0, 1] is multiplied by this before its sinusoid; 1 = TorchDiTan, 1000 = the DiT "
     "paper",
     rule::above(0));
+  v("absolute_positions", c.absolute_positions,
+    "fixed sinusoids of row and column are added to the patches (the DiT paper's), beside the "
+    "rotary "
+    "positions, which tell distances only");
 }
 
 /// Names of the flavors, as listed: debugmodel, S, B, L, 0.5B (= L), XL, 1B, 7B.

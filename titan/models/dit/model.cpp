@@ -42,8 +42,9 @@ BlockState Dit::embed(const at::Tensor& x_t, const at::Tensor& t, const Conditio
   state.x = x_embedder_->forward(x_t.to(output_->weight.scalar_type()).contiguous());
   const at::Tensor time = t_embedder_->forward(t);
   const at::Tensor cls = y_embedder_->forward(label);
-  state.rope =
-      rope_table(x_t.size(2) / config_.patch_size, x_t.size(3) / config_.patch_size, x_t.device());
+  use_grid(x_t.size(2) / config_.patch_size, x_t.size(3) / config_.patch_size, x_t.device());
+  if (positions_.defined()) state.x = state.x + positions_.to(state.x.scalar_type());
+  state.rope = rope_;
   if (config_.adaln()) {
     state.cond = time + cls;
   } else {
@@ -75,15 +76,14 @@ void Dit::initialize(std::uint64_t seed) {
     initialize_parameter(config_, seed, entry.key(), entry.value());
 }
 
-const at::Tensor& Dit::rope_table(int64_t rows, int64_t columns, at::Device device) {
-  if (!rope_.defined() || rope_rows_ != rows || rope_columns_ != columns ||
-      rope_.device() != device) {
-    rope_ = rope_table_2d(rows, columns, config_.head_dim(), config_.rope_theta, device);
-    if (!config_.adaln()) rope_ = append_unrotated(rope_, kContextTokens);
-    rope_rows_ = rows;
-    rope_columns_ = columns;
-  }
-  return rope_;
+void Dit::use_grid(int64_t rows, int64_t columns, at::Device device) {
+  if (rope_.defined() && grid_rows_ == rows && grid_columns_ == columns && rope_.device() == device)
+    return;
+  rope_ = rope_table_2d(rows, columns, config_.head_dim(), config_.rope_theta, device);
+  if (!config_.adaln()) rope_ = append_unrotated(rope_, kContextTokens);
+  if (config_.absolute_positions) positions_ = grid_sinusoid(rows, columns, config_.dim, device);
+  grid_rows_ = rows;
+  grid_columns_ = columns;
 }
 
 at::Tensor published_freqs_cis(const DitConfig& config, int64_t height, int64_t width) {

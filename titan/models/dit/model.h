@@ -32,7 +32,8 @@ class Dit : public Model {
   const DitConfig& config() const { return config_; }
 
  private:
-  const at::Tensor& rope_table(int64_t rows, int64_t columns, at::Device device);
+  /// Fills the tables of positions for a grid; they are kept for the next call.
+  void use_grid(int64_t rows, int64_t columns, at::Device device);
 
   DitConfig config_;
   std::shared_ptr<PatchEmbedding> x_embedder_;
@@ -41,9 +42,10 @@ class Dit : public Model {
   std::vector<std::shared_ptr<Block>> blocks_;
   std::shared_ptr<NormLayer> norm_;
   std::shared_ptr<Linear> output_;
-  at::Tensor rope_;  ///< of the grid seen last
-  int64_t rope_rows_ = 0;
-  int64_t rope_columns_ = 0;
+  at::Tensor rope_;       ///< of the grid seen last
+  at::Tensor positions_;  ///< likewise; undefined without absolute_positions
+  int64_t grid_rows_ = 0;
+  int64_t grid_columns_ = 0;
 };
 
 /// The buffer "freqs_cis" of published state dicts: complex64 [tokens, head_dim / 2] for an input

@@ -15,6 +15,13 @@ at::Tensor time_sinusoid(const at::Tensor& t, int64_t width) {
   return width % 2 == 0 ? waves : at::constant_pad_nd(waves, {0, 1}, 0);
 }
 
+at::Tensor grid_sinusoid(int64_t rows, int64_t columns, int64_t dim, at::Device device) {
+  const at::Tensor token = at::arange(rows * columns, at::kLong);
+  const at::Tensor row = token.div(columns, /*rounding_mode=*/"floor");
+  const at::Tensor column = token.remainder(columns);
+  return at::cat({time_sinusoid(row, dim / 2), time_sinusoid(column, dim / 2)}, 1).to(device);
+}
+
 TimeEmbedding::TimeEmbedding(int64_t dim, double time_scale, const at::TensorOptions& options)
     : time_scale_(time_scale) {
   const auto mlp = register_module("mlp", std::make_shared<Container>());

@@ -16,6 +16,11 @@ namespace titan::models {
 /// after Vaswani et al. 2017).
 at::Tensor time_sinusoid(const at::Tensor& t, int64_t width);
 
+/// Fixed positions of rows x columns patches in row-major order: [rows * columns, dim] float32, dim
+/// a multiple of 4. The first half of a vector is the time_sinusoid of the row, the second half of
+/// the column (Peebles & Xie 2023, section 3.2).
+at::Tensor grid_sinusoid(int64_t rows, int64_t columns, int64_t dim, at::Device device);
+
 /// Parameters "mlp.0.*" [dim, 256] and "mlp.2.*" [dim, dim]: linear, SiLU, linear over the sinusoid
 /// of time_scale * t.
 class TimeEmbedding : public torch::nn::Module {
