@@ -65,8 +65,9 @@ TEST_CASE("absolute positions add the sinusoids of row and column to each patch"
   for (int64_t sample = 0; sample < 2; ++sample)
     for (int64_t token = 0; token < 6; ++token)
       for (int64_t c = 0; c < config.dim; ++c) {
-        const double place = c < 2 * quarter ? static_cast<double>(token / 3) : token % 3;
-        const double angle = place * std::pow(10000.0, -static_cast<double>(c % quarter) / quarter);
+        const auto place = static_cast<double>(c < 2 * quarter ? token / 3 : token % 3);
+        const double share = static_cast<double>(c % quarter) / static_cast<double>(quarter);
+        const double angle = place * std::pow(10000.0, -share);
         const double expected = c / quarter % 2 == 0 ? std::cos(angle) : std::sin(angle);
         REQUIRE(added[sample][token][c].item<double>() == Approx(expected).margin(1e-6));
       }

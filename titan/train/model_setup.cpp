@@ -37,7 +37,7 @@ StatusOr<DataShape> shape_of(const Dataset& dataset, std::uint64_t seed) {
 
 std::string to_string(const DataShape& shape) {
   std::string sizes;
-  for (const int64_t size : shape.image) sizes += (sizes.empty() ? "" : "x") + std::to_string(size);
+  for (const int64_t size : shape.image) sizes += str_cat(sizes.empty() ? "" : "x", size);
   return str_cat(sizes, ", ", shape.num_classes, " classes");
 }
 
