@@ -1,5 +1,6 @@
 // Starting from weights of another run, leaving parts of a checkpoint out, and saving weights
 // alone.
+#include <cstring>
 #include <filesystem>
 
 #include "tests/integration/training.h"
@@ -94,6 +95,86 @@ TEST_CASE("initial_load_model_weights_only=false goes on with everything", "[int
           {"--checkpoint.initial_load_path=" + folder.path().string(),
            "--checkpoint.no-initial_load_model_weights_only"},
           {"no checkpoint of titan"});
+}
+
+TEST_CASE("load_step goes on from the step it names", "[integration]") {
+  const TemporaryFolder folder;
+  const std::vector<std::string> job = {kSave, "--checkpoint.interval=2", "--training.steps=6"};
+  const auto whole = trained(folder / "run", job);
+  const auto with = [&](const std::string& setting) {
+    std::vector<std::string> arguments = job;
+    arguments.push_back(setting);
+    return arguments;
+  };
+  const std::string at6 = folder / "run/checkpoint/step-000006/rank-00000.safetensors";
+  const std::string state = slurp(at6);
+  fs::remove_all(folder / "run/checkpoint/step-000006");
+  CHECK(trained(folder / "run", with("--checkpoint.load_step=2")) == whole);
+  CHECK(slurp(at6) == state);
+  refused(folder / "run", with("--checkpoint.load_step=3"), {"step 3", "2, 4, 6"});
+  const ProcessResult off =
+      train(tiny_job(folder / "off", {"--training.steps=1", "--checkpoint.no-enable_checkpoint",
+                                      "--checkpoint.load_step=2"}));
+  CHECK(off.mentions("checkpoint.load_step: has no effect while checkpoint.enable_checkpoint"));
+}
+
+TEST_CASE("exclude_from_loading also leaves out averages, and weights alone", "[integration]") {
+  const TemporaryFolder folder;
+  const std::vector<std::string> job = {kSave, "--ema.enable", "--ema.decay=0.5",
+                                        "--checkpoint.interval=3", "--training.steps=6"};
+  trained(folder / "a", job);
+  const auto averages_from = [&](const std::string& name, const std::string& excluded) {
+    std::vector<std::string> arguments = job;
+    arguments.insert(arguments.end(),
+                     {"--checkpoint.initial_load_path=" + (folder / "a/checkpoint/step-000003"),
+                      "--checkpoint.no-initial_load_model_weights_only",
+                      "--checkpoint.exclude_from_loading=" + excluded});
+    trained(folder / name, arguments);
+    const std::string path = folder / name + ".safetensors";
+    const ProcessResult result =
+        run({kTitanBinary, "convert", folder / name, path, "--to=own", "--weights=ema"});
+    INFO(result.output);
+    REQUIRE(result.exit_code == 0);
+    return slurp(path);
+  };
+  const std::string kept = averages_from("kept", "");
+  CHECK(averages_from("anew", "ema") != kept);
+  CHECK(averages_from("again", "") == kept);
+
+  const auto fresh = trained(folder / "fresh", {"--training.steps=1"});
+  const std::string weights = "--checkpoint.initial_load_path=" + (folder / "a");
+  CHECK(trained(folder / "b", {"--training.steps=1", weights}) != fresh);
+  CHECK(trained(folder / "c", {"--training.steps=1", weights,
+                               "--checkpoint.exclude_from_loading=model"}) == fresh);
+}
+
+TEST_CASE("export_dtype: the saved weights are the checkpoint's, rounded", "[integration]") {
+  const TemporaryFolder folder;
+  trained(folder / "a", {kSave, "--training.steps=3"});
+  for (const auto& [name, type] :
+       {std::pair{"float32", TensorType::kF32}, std::pair{"bfloat16", TensorType::kBF16},
+        std::pair{"float16", TensorType::kF16}}) {
+    const std::string dtype = name;
+    trained(folder / dtype, {kSave, "--training.steps=3", "--checkpoint.model_weights_only",
+                             "--checkpoint.export_dtype=" + dtype});
+    const std::string converted = folder / dtype + ".safetensors";
+    REQUIRE(run({kTitanBinary, "convert", folder / "a", converted, "--to=own", "--dtype=" + dtype})
+                .exit_code == 0);
+    const auto expected = SafetensorsFile::open(converted);
+    const auto saved =
+        SafetensorsFile::open(folder / dtype + "/checkpoint/weights-000003.safetensors");
+    REQUIRE((expected.ok() && saved.ok()));
+    CHECK(saved->entries().size() == expected->entries().size());
+    for (const TensorEntry& entry : expected->entries()) {
+      INFO(dtype << " " << entry.name);
+      const TensorEntry* found = saved->find(entry.name);
+      REQUIRE(found != nullptr);
+      CHECK(found->type == type);
+      REQUIRE(found->size_bytes == entry.size_bytes);
+      CHECK(std::memcmp(found->data, entry.data, entry.size_bytes) == 0);
+    }
+  }
+  refused(folder / "b", {"--checkpoint.export_dtype=int8"}, {"export_dtype", "bfloat16"});
 }
 
 TEST_CASE("model_weights_only: the last step saves weights alone", "[integration]") {

@@ -29,6 +29,20 @@ std::vector<std::string> tiny_job(const std::string& run_folder,
   return arguments;
 }
 
+std::vector<std::string> tiny_flux(const std::string& run_folder,
+                                   const std::vector<std::string>& extra) {
+  std::vector<std::string> arguments = {
+      "--config=flux_debug",         "--job.dump_folder=" + run_folder,
+      "--job.num_threads=1",         "--model.args.hidden_size=32",
+      "--model.args.axes_dim=4,6,6", "--training.batch_size=8",
+      "--training.steps=12",         "--eval.eval_freq=32",
+      "--eval.subset_size=27",       "--eval.batch_size=5",
+      "--checkpoint.interval=6",     "--metrics.log_freq=1",
+      "--sampling.no-enable"};
+  arguments.insert(arguments.end(), extra.begin(), extra.end());
+  return arguments;
+}
+
 ProcessResult train(const std::vector<std::string>& arguments,
                     const std::map<std::string, std::string>& environment, double timeout_s) {
   std::vector<std::string> command = {kTrainBinary};

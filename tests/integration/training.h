@@ -16,6 +16,10 @@ namespace titan::testing {
 std::vector<std::string> tiny_job(const std::string& run_folder,
                                   const std::vector<std::string>& extra = {});
 
+/// Arguments of flux_debug, smaller still: 12 steps of 8 samples, three evaluations.
+std::vector<std::string> tiny_flux(const std::string& run_folder,
+                                   const std::vector<std::string>& extra = {});
+
 ProcessResult train(const std::vector<std::string>& arguments,
                     const std::map<std::string, std::string>& environment = {},
                     double timeout_s = 180);
