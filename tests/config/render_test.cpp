@@ -90,6 +90,5 @@ TEST_CASE("docs/config.md lists fields, other names and ignored keys", "[config]
   CHECK(text.find("| `scale` | number | `1.0` | above 0 | a \\| b |") != std::string::npos);
   CHECK(text.find("outputs/&lt;config name>") != std::string::npos);
   CHECK(text.find("| `dataset.root_dir` | `training.dataset_path` |") != std::string::npos);
-  CHECK(text.find("| `activation_checkpoint` | `mode`, `selective_ac_option` |") !=
-        std::string::npos);
+  CHECK(text.find("| `memory_estimation` | `enabled`, `disable_fake_mode` |") != std::string::npos);
 }

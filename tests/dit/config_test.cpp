@@ -73,7 +73,7 @@ TEST_CASE("the registered DiT takes flavor, args and data", "[dit]") {
   REQUIRE(config->norm_type == "layernorm");
   REQUIRE(config->in_channels == 4);
   REQUIRE(config->num_classes == 10);
-  StatusOr<std::shared_ptr<Model>> model = (*spec)->build(job, latents());
+  StatusOr<std::shared_ptr<Model>> model = (*spec)->build(job, latents(), at::kCPU);
   REQUIRE(model.ok());
   int64_t count = 0;
   for (const at::Tensor& parameter : (*model)->parameters()) count += parameter.numel();

@@ -93,7 +93,7 @@ TEST_CASE("the registered Flux takes flavor, args and data", "[flux]") {
   REQUIRE(config.ok());
   REQUIRE(config->depth == 2);
   REQUIRE(config->mlp_hidden() == 160);
-  StatusOr<std::shared_ptr<Model>> model = (*spec)->build(small_job(), latents());
+  StatusOr<std::shared_ptr<Model>> model = (*spec)->build(small_job(), latents(), at::kCPU);
   REQUIRE(model.ok());
   int64_t count = 0;
   for (const at::Tensor& parameter : (*model)->parameters()) count += parameter.numel();

@@ -51,10 +51,9 @@ struct TinyModel : Model {
   }
   at::Tensor head(const BlockState& state, at::IntArrayRef) override { return out(state.x); }
   std::vector<std::string> head_parameters() const override { return {"out.weight", "out.bias"}; }
-  void initialize(std::uint64_t seed) override {
-    const torch::NoGradGuard no_grad;
-    at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(seed);
-    for (at::Tensor& parameter : parameters()) parameter.normal_(0.0, 0.5, generator);
+  void initialize_parameter(std::uint64_t seed, const std::string& name,
+                            const titan::init::Slice& parameter) override {
+    titan::init::normal_(parameter, {seed, name}, 0.5);
   }
   torch::nn::Linear in{nullptr}, out{nullptr};
   std::vector<std::shared_ptr<TinyBlock>> layers;

@@ -33,19 +33,21 @@ TEST_CASE("normal_ has the asked deviation and depends on seed and name alone", 
 TEST_CASE("a slice has the bits of the whole", "[protocols]") {
   const at::Tensor whole = torch::empty({1000}), part = torch::empty({1000});
   const auto check = [&](const auto& fill) {
-    fill(whole, 0);
+    fill(init::Slice(whole));
     for (const int64_t offset : {0, 1, 5, 64, 998}) {
       const at::Tensor slice = part.slice(0, offset, 1000);
-      fill(slice, offset);
+      fill(init::Slice(slice, {1000}, offset));
       INFO("offset " << offset);
       REQUIRE(torch::equal(slice, whole.slice(0, offset, 1000)));
     }
   };
-  check([](const at::Tensor& t, int64_t offset) { init::normal_slice_(t, kKey, offset, 1.5); });
-  check([](const at::Tensor& t, int64_t offset) {
-    init::truncated_normal_slice_(t, kKey, offset, 1.0, 0.7);
-  });
-  check([](const at::Tensor& t, int64_t offset) { init::uniform_slice_(t, kKey, offset, -1, 2); });
+  check([](const init::Slice& slice) { init::normal_(slice, kKey, 1.5); });
+  check([](const init::Slice& slice) { init::truncated_normal_(slice, kKey, 1.0, 0.7); });
+  check([](const init::Slice& slice) { init::uniform_(slice, kKey, -1, 2); });
+  const at::Tensor matrix = torch::empty({20, 50}), row = torch::empty({50});
+  init::xavier_uniform_(matrix, kKey);
+  init::xavier_uniform_(init::Slice(row, {20, 50}, 7 * 50), kKey);
+  REQUIRE(torch::equal(row, matrix[7]));
 }
 
 TEST_CASE("truncated_normal_ has the truncated density and stays inside", "[protocols]") {

@@ -5,8 +5,8 @@ namespace {
 titan::ModelSpec spec_named(const std::string& name) {
   titan::ModelSpec spec;
   spec.name = name;
-  spec.build = [](const titan::JobConfig&,
-                  const titan::DataShape&) -> titan::StatusOr<std::shared_ptr<titan::Model>> {
+  spec.build = [](const titan::JobConfig&, const titan::DataShape&,
+                  at::Device) -> titan::StatusOr<std::shared_ptr<titan::Model>> {
     return titan::invalid_argument("never built");
   };
   return spec;

@@ -87,7 +87,8 @@ class TinyUNet : public titan::Model {
     return out_(state.x) * state.cond.mean();
   }
   std::vector<std::string> head_parameters() const override { return {"out.weight", "out.bias"}; }
-  void initialize(std::uint64_t) override {}
+  void initialize_parameter(std::uint64_t, const std::string&, const titan::init::Slice&) override {
+  }
 
  private:
   torch::nn::Conv3d stem_{nullptr}, out_{nullptr};

@@ -18,6 +18,8 @@ namespace titan {
 class RunnerHooks {
  public:
   virtual ~RunnerHooks() = default;
+  /// A pass through all units begins; without a backward, nothing of it is needed later.
+  virtual void begin_pass(bool with_backward) { (void)with_backward; }
   virtual void before_forward(std::size_t unit) { (void)unit; }
   virtual void after_forward(std::size_t unit) { (void)unit; }
   virtual void before_backward(std::size_t unit) { (void)unit; }

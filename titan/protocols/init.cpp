@@ -41,12 +41,12 @@ void fill_field(kernels::RandomField field, const ParameterKey& key, int64_t fir
   }
 }
 
-/// Calls make(first global element, count, out) for pieces of `parameter` on several threads.
+/// Calls make(first global element, count, out) for pieces of `slice` on several threads.
 /// Values are made on the CPU in float32 whatever the parameter's device and dtype, so that every
 /// layout starts from the same bits.
-void fill(const at::Tensor& parameter, int64_t offset,
-          const std::function<void(int64_t, int64_t, float*)>& make) {
+void fill(const Slice& slice, const std::function<void(int64_t, int64_t, float*)>& make) {
   const at::NoGradGuard no_grad;
+  const at::Tensor& parameter = slice.values;
   const bool direct =
       parameter.is_cpu() && parameter.scalar_type() == at::kFloat && parameter.is_contiguous();
   const at::Tensor values =
@@ -54,7 +54,7 @@ void fill(const at::Tensor& parameter, int64_t offset,
   auto* const data = values.mutable_data_ptr<float>();
   at::parallel_for(0, values.numel(), kGrain, [&](int64_t begin, int64_t end) {
     for (int64_t at = begin; at < end; at += kGrain)
-      make(offset + at, std::min(kGrain, end - at), data + at);
+      make(slice.offset + at, std::min(kGrain, end - at), data + at);
   });
   if (!direct) parameter.copy_(values);
 }
@@ -94,21 +94,20 @@ double inverse_normal(double p) {
 
 }  // namespace
 
-void normal_slice_(const at::Tensor& slice, const ParameterKey& key, int64_t offset,
-                   double stddev) {
-  fill(slice, offset, [&](int64_t first, int64_t count, float* out) {
+void normal_(const Slice& parameter, const ParameterKey& key, double stddev) {
+  fill(parameter, [&](int64_t first, int64_t count, float* out) {
     fill_field(kernels::RandomField::kNormal, key, 0, first, count, out);
     for (int64_t i = 0; i < count; ++i) out[i] *= static_cast<float>(stddev);
   });
 }
 
-void truncated_normal_slice_(const at::Tensor& slice, const ParameterKey& key, int64_t offset,
-                             double stddev, double limit) {
+void truncated_normal_(const Slice& parameter, const ParameterKey& key, double stddev,
+                       double limit) {
   TITAN_CHECK(stddev > 0 && limit > 0, "[init] truncated normal wants stddev and limit above 0 (",
               key.name, ", stddev=", stddev, ", limit=", limit, ")");
   const double bound = limit / stddev;
   const double low = 0.5 * std::erfc(bound / std::numbers::sqrt2);  // probability below -limit
-  fill(slice, offset, [&](int64_t first, int64_t count, float* out) {
+  fill(parameter, [&](int64_t first, int64_t count, float* out) {
     fill_field(kernels::RandomField::kNormal, key, 0, first, count, out);
     for (int64_t i = 0; i < count; ++i) {
       double z = out[i];
@@ -125,28 +124,14 @@ void truncated_normal_slice_(const at::Tensor& slice, const ParameterKey& key, i
   });
 }
 
-void uniform_slice_(const at::Tensor& slice, const ParameterKey& key, int64_t offset, double low,
-                    double high) {
+void uniform_(const Slice& parameter, const ParameterKey& key, double low, double high) {
   TITAN_CHECK(low <= high, "[init] uniform wants low <= high (", key.name, ", low=", low,
               ", high=", high, ")");
-  fill(slice, offset, [&](int64_t first, int64_t count, float* out) {
+  fill(parameter, [&](int64_t first, int64_t count, float* out) {
     fill_field(kernels::RandomField::kUniform, key, 0, first, count, out);
     for (int64_t i = 0; i < count; ++i)
       out[i] = static_cast<float>(low + (high - low) * static_cast<double>(out[i]));
   });
-}
-
-void normal_(const at::Tensor& parameter, const ParameterKey& key, double stddev) {
-  normal_slice_(parameter, key, 0, stddev);
-}
-
-void truncated_normal_(const at::Tensor& parameter, const ParameterKey& key, double stddev,
-                       double limit) {
-  truncated_normal_slice_(parameter, key, 0, stddev, limit);
-}
-
-void uniform_(const at::Tensor& parameter, const ParameterKey& key, double low, double high) {
-  uniform_slice_(parameter, key, 0, low, high);
 }
 
 double xavier_bound(at::IntArrayRef shape) {
@@ -157,14 +142,14 @@ double xavier_bound(at::IntArrayRef shape) {
   return std::sqrt(6.0 / static_cast<double>(fan_in + shape[0]));
 }
 
-void xavier_uniform_(const at::Tensor& parameter, const ParameterKey& key) {
-  const double bound = xavier_bound(parameter.sizes());
+void xavier_uniform_(const Slice& parameter, const ParameterKey& key) {
+  const double bound = xavier_bound(parameter.shape);
   uniform_(parameter, key, -bound, bound);
 }
 
-void constant_(const at::Tensor& parameter, double value) {
+void constant_(const Slice& parameter, double value) {
   const at::NoGradGuard no_grad;
-  parameter.fill_(value);
+  parameter.values.fill_(value);
 }
 
 }  // namespace titan::init

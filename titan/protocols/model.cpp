@@ -23,6 +23,11 @@ std::unordered_map<const c10::TensorImpl*, std::size_t> block_parameters(const M
 
 }  // namespace
 
+void Model::initialize(std::uint64_t seed) {
+  for (const auto& entry : named_parameters())
+    initialize_parameter(seed, entry.key(), entry.value());
+}
+
 std::vector<ModelUnit> split_into_units(const Model& model) {
   const auto owner = block_parameters(model);
   const std::size_t num_blocks = model.blocks().size();

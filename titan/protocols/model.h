@@ -10,6 +10,7 @@
 #include <torch/nn/module.h>
 
 #include "titan/protocols/block.h"
+#include "titan/protocols/init.h"
 
 namespace titan {
 
@@ -33,16 +34,21 @@ class Model : public torch::nn::Module {
   /// blocks belong to `embed`.
   virtual std::vector<std::string> head_parameters() const = 0;
 
-  /// Fills every parameter with its initial value, a pure function of (seed, parameter name); see
-  /// protocols/init.h.
-  virtual void initialize(std::uint64_t seed) = 0;
+  /// Fills a slice of the parameter `name` with its initial values, a pure function of (seed, name,
+  /// element): see protocols/init.h. Throws titan::Error for a name without a rule.
+  virtual void initialize_parameter(std::uint64_t seed, const std::string& name,
+                                    const init::Slice& parameter) = 0;
+
+  /// Fills every parameter; they must have memory.
+  void initialize(std::uint64_t seed);
 };
 
 /// One unit of the runner: embed (0), block i (i + 1), head (last).
 struct ModelUnit {
   std::string name;  ///< "embed", "block.0", ..., "head"
   std::vector<std::string> parameter_names;
-  std::vector<at::Tensor> parameters;  ///< leaves, in the order of parameter_names
+  std::vector<at::Tensor> parameters;  ///< leaves, in the order of parameter_names; of the device
+                                       ///< meta until they are given memory
 };
 /// The model's parameters split into units, each parameter in exactly one; throws titan::Error if
 /// one is missing or doubled.

@@ -55,9 +55,11 @@ struct ModelSpec {
   std::string name;
   std::vector<std::string> flavors;
 
-  /// Builds the model for config.model.flavor and [model.args]; parameters are allocated, not
-  /// initialised.
-  std::function<StatusOr<std::shared_ptr<Model>>(const JobConfig&, const DataShape&)> build;
+  /// Builds the model for config.model.flavor and [model.args]; float32 parameters are allocated on
+  /// the device, not initialised. Training asks for the device meta (no memory): the parallel
+  /// engine gives each rank's part of them memory.
+  std::function<StatusOr<std::shared_ptr<Model>>(const JobConfig&, const DataShape&, at::Device)>
+      build;
   /// FLOPs of one sample.
   std::function<StatusOr<ModelFlops>(const JobConfig&, const DataShape&)> flops;
   /// Objective; default: models/objectives by config.objective.name.

@@ -78,6 +78,7 @@ class PlainRunner : public BlockRunner {
   at::Tensor forward(const at::Tensor& x_t, const at::Tensor& t,
                      const Conditioning& condition) override {
     const at::NoGradGuard no_grad;
+    if (hooks_ != nullptr) hooks_->begin_pass(/*with_backward=*/false);
     BlockState state = run_unit(0, [&] { return model_->embed(x_t, t, condition); });
     for (std::size_t i = 0; i < blocks_.size(); ++i)
       state = run_unit(i + 1, [&] { return blocks_[i]->forward(std::move(state)); });
@@ -90,6 +91,7 @@ class PlainRunner : public BlockRunner {
     const at::AutoGradMode with_grad(true);
     std::vector<Cut> cuts;  // cuts[i] lies behind unit i
     cuts.reserve(blocks_.size() + 1);
+    if (hooks_ != nullptr) hooks_->begin_pass(/*with_backward=*/true);
     BlockState state = run_unit(0, [&] { return model_->embed(x_t, t, condition); });
     cuts.push_back(cut_graph(state));
     for (std::size_t i = 0; i < blocks_.size(); ++i) {

@@ -225,7 +225,7 @@ Status draw(const Request& request) {
                         .num_classes = request.info.num_classes,
                         .fields = request.info.sample_fields};
   TITAN_ASSIGN_OR_RETURN(const ModelSpec spec, complete_spec(config));
-  TITAN_ASSIGN_OR_RETURN(const std::shared_ptr<Model> model, spec.build(config, shape));
+  TITAN_ASSIGN_OR_RETURN(const std::shared_ptr<Model> model, spec.build(config, shape, at::kCPU));
   const std::string weights = weights_path(request, step);
   TITAN_RETURN_IF_ERROR(
       load_weights(*model, weights, config.ema.enable && config.sampling.use_ema));

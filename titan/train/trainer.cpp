@@ -169,7 +169,7 @@ Status DiffusionTrainer::build_data() {
 
 Status DiffusionTrainer::build_model() {
   const std::uint64_t seed = resume_->seed();
-  TITAN_ASSIGN_OR_RETURN(model_, spec_.build(config_, shape_));
+  TITAN_ASSIGN_OR_RETURN(model_, spec_.build(config_, shape_, at::kCPU));
   model_->initialize(seed);
   model_->to(context_.device);
   TITAN_ASSIGN_OR_RETURN(objective_, spec_.objective(config_, shape_, seed));

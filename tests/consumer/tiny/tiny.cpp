@@ -15,8 +15,8 @@ namespace {
 /// x + W silu(x + cond)
 class TinyBlock : public titan::Block {
  public:
-  explicit TinyBlock(int64_t width)
-      : weight_(register_parameter("weight", at::empty({width, width}))) {}
+  TinyBlock(int64_t width, const at::TensorOptions& options)
+      : weight_(register_parameter("weight", at::empty({width, width}, options))) {}
   titan::BlockState forward(titan::BlockState state) override {
     state.x = state.x + at::linear(at::silu(state.x + state.cond), weight_);
     return state;
@@ -29,12 +29,12 @@ class TinyBlock : public titan::Block {
 /// Every column of every channel is a token; time moves all of them.
 class Tiny : public titan::Model {
  public:
-  explicit Tiny(int64_t width, int depth)
-      : time_(register_parameter("time", at::empty({width, 1}))),
-        out_(register_parameter("out", at::empty({width, width}))) {
+  Tiny(int64_t width, int depth, const at::TensorOptions& options)
+      : time_(register_parameter("time", at::empty({width, 1}, options))),
+        out_(register_parameter("out", at::empty({width, width}, options))) {
     for (int i = 0; i < depth; ++i)
-      blocks_.push_back(
-          register_module("block" + std::to_string(i), std::make_shared<TinyBlock>(width)));
+      blocks_.push_back(register_module("block" + std::to_string(i),
+                                        std::make_shared<TinyBlock>(width, options)));
   }
   titan::BlockState embed(const at::Tensor& x_t, const at::Tensor& t,
                           const titan::Conditioning&) override {
@@ -48,10 +48,9 @@ class Tiny : public titan::Model {
     return at::linear(state.x, out_).view(latent_shape);
   }
   std::vector<std::string> head_parameters() const override { return {"out"}; }
-  void initialize(std::uint64_t seed) override {
-    const at::NoGradGuard no_grad;
-    for (auto& parameter : named_parameters())
-      titan::init::normal_(parameter.value(), {seed, parameter.key()}, 0.02);
+  void initialize_parameter(std::uint64_t seed, const std::string& name,
+                            const titan::init::Slice& parameter) override {
+    titan::init::normal_(parameter, {seed, name}, 0.02);
   }
 
  private:
@@ -63,9 +62,10 @@ class Tiny : public titan::Model {
 int main(int argc, char** argv) {
   titan::ModelSpec spec;
   spec.name = "tiny";
-  spec.build = [](const titan::JobConfig&,
-                  const titan::DataShape& shape) -> titan::StatusOr<std::shared_ptr<titan::Model>> {
-    return std::make_shared<Tiny>(shape.image.back(), /*depth=*/2);
+  spec.build = [](const titan::JobConfig&, const titan::DataShape& shape,
+                  at::Device device) -> titan::StatusOr<std::shared_ptr<titan::Model>> {
+    return std::make_shared<Tiny>(shape.image.back(), /*depth=*/2,
+                                  at::TensorOptions().device(device));
   };
   if (!titan::register_model(spec).ok()) return 1;
   return titan::train_main(argc, argv);

@@ -4,7 +4,6 @@
 #include <cstdlib>
 
 #include "titan/base/check.h"
-#include "titan/protocols/init.h"
 
 namespace titan::models {
 namespace {
@@ -26,7 +25,7 @@ double output_stddev(const DitConfig& config, const std::string& name) {
 }  // namespace
 
 void initialize_parameter(const DitConfig& config, std::uint64_t seed, const std::string& name,
-                          const at::Tensor& parameter) {
+                          const init::Slice& parameter) {
   const init::ParameterKey key{seed, name};
   const bool in_block = name.rfind("layers.", 0) == 0;
   const auto is = [&](const char* end) { return ends_with(name, end); };

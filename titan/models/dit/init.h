@@ -4,15 +4,14 @@
 #include <cstdint>
 #include <string>
 
-#include <ATen/core/Tensor.h>
-
 #include "titan/models/dit/config.h"
+#include "titan/protocols/init.h"
 
 namespace titan::models {
 
-/// Fills one parameter; throws titan::Error for a name without a rule, so no parameter can stay as
-/// allocated.
+/// Fills a slice of a parameter; throws titan::Error for a name without a rule, so no parameter can
+/// stay as allocated.
 void initialize_parameter(const DitConfig& config, std::uint64_t seed, const std::string& name,
-                          const at::Tensor& parameter);
+                          const init::Slice& parameter);
 
 }  // namespace titan::models

@@ -71,9 +71,9 @@ std::vector<std::string> Dit::head_parameters() const {
   return names;
 }
 
-void Dit::initialize(std::uint64_t seed) {
-  for (const auto& entry : named_parameters())
-    initialize_parameter(config_, seed, entry.key(), entry.value());
+void Dit::initialize_parameter(std::uint64_t seed, const std::string& name,
+                               const init::Slice& parameter) {
+  models::initialize_parameter(config_, seed, name, parameter);
 }
 
 void Dit::use_grid(int64_t rows, int64_t columns, at::Device device) {

@@ -30,9 +30,11 @@ Status register_dit() {
   ModelSpec spec;
   spec.name = "dit";
   spec.flavors = dit_flavors();
-  spec.build = [](const JobConfig& job, const DataShape& data) -> StatusOr<std::shared_ptr<Model>> {
+  spec.build = [](const JobConfig& job, const DataShape& data,
+                  at::Device device) -> StatusOr<std::shared_ptr<Model>> {
     TITAN_ASSIGN_OR_RETURN(DitConfig config, resolve_dit_config(job, data));
-    return std::shared_ptr<Model>(std::make_shared<Dit>(config));
+    return std::shared_ptr<Model>(
+        std::make_shared<Dit>(config, at::TensorOptions().device(device)));
   };
   spec.flops = [](const JobConfig& job, const DataShape& data) -> StatusOr<ModelFlops> {
     TITAN_ASSIGN_OR_RETURN(DitConfig config, resolve_dit_config(job, data));

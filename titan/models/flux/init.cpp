@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "titan/base/check.h"
-#include "titan/protocols/init.h"
 
 namespace titan::models {
 namespace {
@@ -36,7 +35,7 @@ FluxInit flux_init(const std::string& name) {
 }
 
 void initialize_flux_parameter(std::uint64_t seed, const std::string& name,
-                               const at::Tensor& parameter) {
+                               const init::Slice& parameter) {
   const init::ParameterKey key{seed, name};
   switch (flux_init(name)) {
     case FluxInit::kZero:

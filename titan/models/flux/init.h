@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include <ATen/core/Tensor.h>
+#include "titan/protocols/init.h"
 
 namespace titan::models {
 
@@ -20,8 +20,8 @@ enum class FluxInit {
 /// stay as allocated.
 FluxInit flux_init(const std::string& name);
 
-/// Fills one parameter, a pure function of (seed, name).
+/// Fills a slice of a parameter, a pure function of (seed, name).
 void initialize_flux_parameter(std::uint64_t seed, const std::string& name,
-                               const at::Tensor& parameter);
+                               const init::Slice& parameter);
 
 }  // namespace titan::models

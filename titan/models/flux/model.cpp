@@ -105,9 +105,9 @@ std::vector<std::string> Flux::head_parameters() const {
   return names;
 }
 
-void Flux::initialize(std::uint64_t seed) {
-  for (const auto& entry : named_parameters())
-    initialize_flux_parameter(seed, entry.key(), entry.value());
+void Flux::initialize_parameter(std::uint64_t seed, const std::string& name,
+                                const init::Slice& parameter) {
+  initialize_flux_parameter(seed, name, parameter);
 }
 
 const at::Tensor& Flux::rope_table(int64_t text_tokens, int64_t rows, int64_t columns,

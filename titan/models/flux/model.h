@@ -29,7 +29,8 @@ class Flux : public Model {
   std::vector<std::shared_ptr<Block>> blocks() const override { return blocks_; }
   at::Tensor head(const BlockState& state, at::IntArrayRef latent_shape) override;
   std::vector<std::string> head_parameters() const override;
-  void initialize(std::uint64_t seed) override;
+  void initialize_parameter(std::uint64_t seed, const std::string& name,
+                            const init::Slice& parameter) override;
 
   const FluxConfig& config() const { return config_; }
 

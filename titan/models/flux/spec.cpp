@@ -116,9 +116,11 @@ Status register_flux() {
   ModelSpec spec;
   spec.name = "flux";
   spec.flavors = flux_flavors();
-  spec.build = [](const JobConfig& job, const DataShape& data) -> StatusOr<std::shared_ptr<Model>> {
+  spec.build = [](const JobConfig& job, const DataShape& data,
+                  at::Device device) -> StatusOr<std::shared_ptr<Model>> {
     TITAN_ASSIGN_OR_RETURN(FluxConfig config, resolve_flux_config(job, data));
-    return std::shared_ptr<Model>(std::make_shared<Flux>(config));
+    return std::shared_ptr<Model>(
+        std::make_shared<Flux>(config, at::TensorOptions().device(device)));
   };
   spec.flops = [](const JobConfig& job, const DataShape& data) -> StatusOr<ModelFlops> {
     TITAN_ASSIGN_OR_RETURN(FluxConfig config, resolve_flux_config(job, data));
