@@ -105,8 +105,9 @@ def main():
         ratio = statistics.median(ours["rows_per_cpu_s"] / theirs for ours, theirs in zip(results[name], python))
         print(f"| {title} | {median('rows_per_cpu_s'):.0f} | {ratio:.2f}x | {median('mb_per_s'):.0f} | "
               f"{100 * median('paced_wait_share'):.3f} % of the time | {median('seek_ms'):.1f} ms |")
-    print(f"Scan for NaN and infinity (with the faults of the mapped pages): "
-          f"{statistics.median(r['scan_gb_per_s'] for r in results['rows']):.1f} GB/s a core")
+    for name in ("arrow", "rows"):
+        print(f"Copy into the batch with the search for NaN and infinity, no loader, {name}: "
+              f"{statistics.median(r['copy_gb_per_s'] for r in results[name]):.1f} GB/s a core")
 
 
 if __name__ == "__main__":

@@ -115,11 +115,86 @@ TEST_CASE("encoded: a sample has the columns as bfloat16 fields, and a timestep 
     CHECK(mean.scalar_type() == at::kBFloat16);
     CHECK(std::memcmp(mean.const_data_ptr(), rows.rows[3].values[2].data(), mean.nbytes()) == 0);
   }
+  // A training set hands on whatever it has: training does not look, evaluation checks.
+  rows.rows[1].timestep = 31;
+  rows.rows[2].timestep = std::nullopt;
+  const auto training = open("cc12m_preprocessed", write(rows, folder, "arrow"));
+  for (const auto& [row, timestep] : {std::pair{4, 4}, {1, 31}, {2, -1}}) {
+    const StatusOr<Sample> sample = training->read(row, {});
+    REQUIRE(sample.ok());
+    CHECK(sample->fields.get("timestep").item<int64_t>() == timestep);
+  }
   rows.rows[0].timestep = std::nullopt;
   const std::string path = write(rows, folder, "arrow");
   CHECK_FALSE(open("cc12m_preprocessed", path)->read(1, {})->fields.contains("timestep"));
   CHECK_THAT(open_error("coco_preprocessed", path),
              Contains("row 0 has no timestep; an evaluation set needs"));
+}
+
+TEST_CASE("encoded: the loader reads rows straight into the batch", "[data]") {
+  const TemporaryFolder folder;
+  MemoryRows rows(9);
+  rows.rows[4].values[3][15] = 0xFF80;
+  rows.pretend_checked = true;
+  const std::shared_ptr<const Dataset> dataset =
+      open("coco_preprocessed", write(rows, folder, "arrow"));
+  const std::vector<FieldLayout> layout = dataset->layout();
+  REQUIRE(layout.size() == kNumEncodedFields + 1);
+  CHECK(layout[0].name == "t5_encodings");
+  CHECK(layout[0].size_bytes() == 96);
+  auto loader = DataLoader::create(
+      dataset, {.micro_batch = 9, .global_batch = 9, .shuffle = false, .max_broken_share = 0.5});
+  REQUIRE(loader.ok());
+  for (int epoch = 0; epoch < 2; ++epoch) {
+    const StatusOr<Batch> batch = (*loader)->next();
+    REQUIRE(batch.ok());
+    CHECK((*loader)->stats().broken == epoch + 1);
+    REQUIRE(batch->fields.size() == layout.size());
+    for (int64_t slot = 0; slot < 9; ++slot) {
+      const int64_t index = batch->sample[slot].item<int64_t>();
+      CHECK((index == slot) == (slot != 4));
+      const StatusOr<Sample> sample = dataset->read(index, {});
+      REQUIRE(sample.ok());
+      for (const FieldLayout& field : layout)
+        CHECK(at::equal(batch->fields.get(field.name)[slot], sample->fields.get(field.name)));
+    }
+  }
+}
+
+TEST_CASE("encoded: a row that went bad in a shard is found, though its writer looked", "[data]") {
+  const TemporaryFolder folder;
+  const std::string rows = write(MemoryRows(3), folder, "rows");
+  const std::string file = "rows-00000-of-00001.safetensors";
+  std::string bytes = testing::slurp(rows + "/" + file);
+  const StatusOr<SafetensorsFile> shard = SafetensorsFile::open(rows + "/" + file);
+  REQUIRE(shard.ok());
+  const auto stride = static_cast<std::size_t>(shard->find("rows")->shape[1]);
+  const std::uint16_t nan = 0x7FC0;
+  std::memcpy(bytes.data() + shard->find("rows")->offset + stride + 10, &nan, 2);
+  fs::create_directory(folder / "damaged");
+  fs::copy(rows + "/rows.json", folder / "damaged/rows.json");
+  folder.write("damaged/" + file, bytes);
+  const auto dataset = open("cc12m_preprocessed", folder / "damaged");
+  CHECK(dataset->read(0, {}).ok());
+  CHECK_THAT(message_of(dataset->read(1, {}).status()),
+             Contains("[cc12m_preprocessed] " + file +
+                      " row 1: column 't5_encodings' holds NaN or infinity (element 5)"));
+}
+
+TEST_CASE("encoded: a conversion reads each row once, and keys without reading values", "[data]") {
+  const TemporaryFolder folder;
+  MemoryRows rows(12);
+  for (const std::string format : {"rows", "arrow"}) {
+    rows.num_reads = 0;
+    const auto written = reopen(write(rows, folder, format, 5));
+    CHECK(rows.num_reads == 12 + 1);  // the first one tells the shapes
+    for (int64_t index = 0; index < 12; ++index) {
+      const StatusOr<EncodedTag> tag = written->tag(index);
+      REQUIRE(tag.ok());
+      CHECK(tag->key == rows.rows[static_cast<std::size_t>(index)].key);
+      CHECK(tag->timestep == rows.rows[static_cast<std::size_t>(index)].timestep);
+    }
+  }
 }
 
 TEST_CASE("encoded: tensors outlive their data set", "[data]") {
@@ -263,20 +338,6 @@ TEST_CASE("encoded: hostile key positions of a shard are an error of their row",
   const auto reopened = reopen(rows);
   CHECK(reopened->read(0).ok());
   CHECK_THAT(message_of(reopened->read(1).status()), Contains("row 1: key out of range"));
-}
-
-TEST_CASE("encoded: NaN and infinity are found wherever they stand", "[data]") {
-  for (const std::size_t count : {1UL, 2UL, 4095UL, 4096UL, 4097UL, 20000UL}) {
-    std::vector<std::uint16_t> values(count, 0x7F7F);  // the largest finite number
-    CHECK_FALSE(find_not_finite(std::as_bytes(std::span(values))));
-    for (const std::size_t at : {std::size_t{0}, count / 2, count - 1}) {
-      for (const int bits : {0x7F80, 0xFF80, 0x7FC0, 0x7F81, 0xFFFF}) {
-        values[at] = static_cast<std::uint16_t>(bits);
-        CHECK(find_not_finite(std::as_bytes(std::span(values))) == at);
-      }
-      values[at] = 0x8000;
-    }
-  }
 }
 
 TEST_CASE("encoded: synthetic samples have the sizes of the config", "[data]") {

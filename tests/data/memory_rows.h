@@ -31,6 +31,7 @@ class MemoryRows : public EncodedRows {
   int64_t size() const override { return static_cast<int64_t>(rows.size()); }
   StatusOr<EncodedRow> read(int64_t index) const override {
     const Stored& stored = rows[static_cast<std::size_t>(index)];
+    ++num_reads;
     EncodedRow row;
     row.key = stored.key;
     row.shapes = stored.shapes;
@@ -38,6 +39,10 @@ class MemoryRows : public EncodedRows {
     for (std::size_t field = 0; field < kNumEncodedFields; ++field)
       row.values[field] = std::as_bytes(std::span(stored.values[field]));
     return row;
+  }
+  StatusOr<EncodedTag> tag(int64_t index) const override {
+    const Stored& stored = rows[static_cast<std::size_t>(index)];
+    return EncodedTag{.key = stored.key, .timestep = stored.timestep};
   }
   std::string describe(int64_t index) const override {
     return "memory row " + std::to_string(index);
@@ -52,6 +57,7 @@ class MemoryRows : public EncodedRows {
     std::array<std::vector<std::uint16_t>, kNumEncodedFields> values = {};
   };
   std::vector<Stored> rows;
+  mutable int64_t num_reads = 0;
   bool pretend_checked = false;  ///< lets faults through to the file
 };
 

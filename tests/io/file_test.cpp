@@ -42,6 +42,22 @@ TEST_CASE("MappedFile shows a file's bytes and refuses what is not a file", "[io
              Contains("not a regular file"));
 }
 
+TEST_CASE("MappedFile: a file shortened while it is open is an error, not a signal", "[io]") {
+  const TemporaryFolder folder;
+  const std::string path = folder.write("rows", std::string(100'000, 'x'));
+  const StatusOr<MappedFile> mapped = MappedFile::open(path);
+  REQUIRE(mapped.ok());
+  CHECK(mapped->populate(50'000, 50'000).ok());
+  CHECK(mapped->populate(99'999, 1'000'000).ok());  // beyond the end: clipped
+  CHECK(mapped->populate(100'000, 1).ok());
+  fs::resize_file(path, 20'000);
+  CHECK(mapped->populate(0, 20'000).ok());
+  const Status cut = mapped->populate(50'000, 50'000);
+  CHECK(cut.code() == absl::StatusCode::kDataLoss);
+  CHECK_THAT(message_of(cut), Contains(path + " has been shortened while it was open (20000 of "
+                                              "100000 bytes are left)"));
+}
+
 TEST_CASE("MappedFile moves without unmapping", "[io]") {
   const TemporaryFolder folder;
   MappedFile first = *MappedFile::open(folder.write("a", "first"));

@@ -8,12 +8,36 @@
 
 namespace titan {
 
-BatchBuilder::BatchBuilder(int64_t num_slots, int64_t cursor)
+namespace {
+
+at::Tensor empty_batch(int64_t num_slots, at::IntArrayRef sizes, at::ScalarType type) {
+  std::vector<int64_t> whole = {num_slots};
+  whole.insert(whole.end(), sizes.begin(), sizes.end());
+  return at::empty(whole, type);
+}
+
+}  // namespace
+
+BatchBuilder::BatchBuilder(int64_t num_slots, int64_t cursor,
+                           const std::vector<FieldLayout>& layout)
     : num_slots_(num_slots), remaining_(num_slots), errors_(num_slots), broken_by_slot_(num_slots) {
   batch_.cursor = cursor;
   batch_.sample = at::empty({num_slots}, at::kLong);
   batch_.epoch = at::empty({num_slots}, at::kLong);
   batch_.captions.resize(num_slots);
+  for (const FieldLayout& field : layout) {
+    const at::Tensor whole = empty_batch(num_slots, field.sizes, field.type);
+    places_.push_back({static_cast<std::byte*>(whole.mutable_data_ptr()), field.size_bytes()});
+    batch_.fields.set(field.name, whole);
+  }
+}
+
+std::vector<std::byte*> BatchBuilder::places(int64_t i) const {
+  std::vector<std::byte*> places;
+  places.reserve(places_.size());
+  for (const Place& field : places_)
+    places.push_back(field.begin + static_cast<std::size_t>(i) * field.stride);
+  return places;
 }
 
 void BatchBuilder::put(int64_t i, StatusOr<FilledSlot> filled) {
@@ -32,6 +56,7 @@ Status BatchBuilder::store(int64_t i, const FilledSlot& filled) {
   batch_.sample.mutable_data_ptr<int64_t>()[i] = filled.index;
   batch_.epoch.mutable_data_ptr<int64_t>()[i] = filled.epoch;
   Status status;
+  if (!places_.empty()) return status;  // the sample is there already
   try {
     status = copy_fields(i, filled.sample);
   } catch (const std::exception& error) {  // out of memory: a pool's task must not throw
@@ -44,11 +69,8 @@ Status BatchBuilder::copy_fields(int64_t i, const Sample& sample) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (batch_.fields.empty()) {
-      for (const auto& [name, tensor] : sample.fields) {
-        std::vector<int64_t> sizes = {num_slots_};
-        sizes.insert(sizes.end(), tensor.sizes().begin(), tensor.sizes().end());
-        batch_.fields.set(name, at::empty(sizes, tensor.scalar_type()));
-      }
+      for (const auto& [name, tensor] : sample.fields)
+        batch_.fields.set(name, empty_batch(num_slots_, tensor.sizes(), tensor.scalar_type()));
     }
   }
   // The fields are made once and then only read here: places of different slots do not meet.

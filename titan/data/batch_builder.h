@@ -2,6 +2,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <mutex>
 #include <optional>
@@ -16,12 +17,14 @@
 namespace titan {
 
 /// Takes samples for its slots in any order, from any thread; the batch is complete when all have
-/// come. The first sample decides fields, shapes and dtypes; samples are copied straight to their
-/// place.
+/// come. Samples of a data set with a layout are read straight to their places(); otherwise the
+/// first one decides fields, shapes and dtypes, and put() copies.
 class BatchBuilder {
  public:
-  BatchBuilder(int64_t num_slots, int64_t cursor);
+  BatchBuilder(int64_t num_slots, int64_t cursor, const std::vector<FieldLayout>& layout);
 
+  /// Where the fields of slot `i` belong, in the layout's order; empty without a layout.
+  std::vector<std::byte*> places(int64_t i) const;
   /// Fills slot `i`, or notes its error. Each slot once.
   void put(int64_t i, StatusOr<FilledSlot> filled);
 
@@ -32,11 +35,17 @@ class BatchBuilder {
   const std::vector<std::string>& broken() const { return broken_; }
 
  private:
+  /// Start of a field of the layout, and bytes of one slot.
+  struct Place {
+    std::byte* begin;
+    std::size_t stride;
+  };
   Status store(int64_t i, const FilledSlot& filled);
   Status copy_fields(int64_t i, const Sample& sample);
 
   const int64_t num_slots_;
   Batch batch_;
+  std::vector<Place> places_;
   std::mutex mutex_;
   std::condition_variable complete_;
   int64_t remaining_;

@@ -22,7 +22,7 @@ StatusOr<std::unique_ptr<Dataset>> open_webdataset(const JobConfig& config);
 /// folder of shards.
 StatusOr<std::unique_ptr<Dataset>> open_latents(const JobConfig& config);
 /// Preprocessed samples of the Flux job (encoded_rows.h), in stored order: a folder of save_to_disk
-/// or of our row shards. Training data: a column of timesteps is not looked at.
+/// or of our row shards. Training data; a timestep that the first row has is handed on unchecked.
 StatusOr<std::unique_ptr<Dataset>> open_cc12m_preprocessed(const JobConfig& config);
 /// The same for evaluation: every row has a timestep of 0 to 7.
 StatusOr<std::unique_ptr<Dataset>> open_coco_preprocessed(const JobConfig& config);

@@ -27,6 +27,7 @@ class OrderedLoader : public DataLoader {
                 int64_t num_samples)
       : dataset_(std::move(dataset)),
         options_(options),
+        layout_(dataset_->layout()),
         order_(num_samples, options.seed, options.shuffle),
         pool_(static_cast<std::size_t>(options.num_workers),
               [] { c10::GradMode::set_enabled(false); }) {
@@ -59,11 +60,11 @@ class OrderedLoader : public DataLoader {
     const int64_t first_slot =
         cursor + options_.dp_rank * local_batch + scheduled_ % accumulation * options_.micro_batch;
     ++scheduled_;
-    auto builder = std::make_shared<BatchBuilder>(options_.micro_batch, cursor);
+    auto builder = std::make_shared<BatchBuilder>(options_.micro_batch, cursor, layout_);
     pending_.push_back(builder);
     for (int64_t i = 0; i < options_.micro_batch; ++i)
       pool_.submit([this, builder, i, slot = first_slot + i] {
-        builder->put(i, fill_slot(*dataset_, order_, options_.seed, slot));
+        builder->put(i, fill_slot(*dataset_, order_, options_.seed, slot, builder->places(i)));
       });
   }
 
@@ -89,6 +90,7 @@ class OrderedLoader : public DataLoader {
 
   std::shared_ptr<const Dataset> dataset_;
   DataLoaderOptions options_;
+  std::vector<FieldLayout> layout_;
   DataOrder order_;
   std::deque<std::shared_ptr<BatchBuilder>> pending_;
   int64_t scheduled_ = 0;

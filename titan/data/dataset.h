@@ -2,6 +2,7 @@
 // any order.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -30,6 +31,15 @@ struct Sample {
   std::string caption;
 };
 
+/// One field of every sample: a tensor without the batch dimension.
+struct FieldLayout {
+  std::string name;
+  std::vector<int64_t> sizes;
+  at::ScalarType type = at::kFloat;
+
+  std::size_t size_bytes() const;
+};
+
 class Dataset {
  public:
   virtual ~Dataset() = default;
@@ -42,6 +52,15 @@ class Dataset {
   /// skips, names and counts it); kUnavailable for a read error that may pass (retried, then the
   /// run stops).
   virtual StatusOr<Sample> read(int64_t index, const DrawKey& key) const = 0;
+
+  /// The fields of every sample where they are known beforehand; empty where they are not. A data
+  /// set that has them implements read_to(), and the loader lets it write into the batch itself;
+  /// its samples have no caption.
+  virtual std::vector<FieldLayout> layout() const { return {}; }
+  /// As read(), each field written to its place (in the layout's order, contiguous). After an error
+  /// the places may hold anything.
+  virtual Status read_to(int64_t index, const DrawKey& key,
+                         const std::vector<std::byte*>& places) const;
 
   /// Name of a sample for messages: "shapes-0001.tar:000123.jpg".
   virtual std::string describe(int64_t index) const = 0;

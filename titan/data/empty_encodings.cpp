@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "titan/data/encoded_rows.h"
+#include "titan/data/finite_copy.h"
 #include "titan/io/mapped_file.h"
 #include "titan/io/npy.h"
 

@@ -1,5 +1,5 @@
 // The preprocessed data sets of the Flux job: fields t5_encodings [St, ctx], clip_encodings
-// [pooled], mean and logvar [C, Hl, Wl], all bfloat16, and where every sample has one timestep []
+// [pooled], mean and logvar [C, Hl, Wl], all bfloat16, and where the first row has one timestep []
 // int64.
 #include <ATen/ATen.h>
 
@@ -9,6 +9,7 @@
 #include "titan/config/job_config.h"
 #include "titan/data/builtin_datasets.h"
 #include "titan/data/encoded_rows.h"
+#include "titan/data/finite_copy.h"
 #include "titan/data/sample_parts.h"
 
 namespace titan {
@@ -21,50 +22,66 @@ Status check_timestep(const std::optional<int64_t>& timestep) {
                           kNumEvalTimesteps - 1, ")");
 }
 
+/// What becomes of the column. Training takes no notice of it, so a training set may hold anything
+/// there; it is handed on for the run that evaluates on such data, and evaluation refuses what is
+/// not 0 to 7.
+enum class Timestep : std::uint8_t { kNone, kAsItIs, kChecked };
+
 class EncodedDataset : public Dataset {
  public:
-  EncodedDataset(std::unique_ptr<EncodedRows> rows, EncodedShapes shapes, bool with_timestep,
+  EncodedDataset(std::unique_ptr<EncodedRows> rows, EncodedShapes shapes, Timestep timestep,
                  std::string name)
       : rows_(std::move(rows)),
         shapes_(std::move(shapes)),
-        with_timestep_(with_timestep),
+        timestep_(timestep),
         name_(std::move(name)) {}
 
   int64_t size() const override { return rows_->size(); }
   std::string describe(int64_t index) const override { return rows_->describe(index); }
   std::string fingerprint() const override { return rows_->fingerprint(); }
 
-  /// The tensors are views of the mapped file where its values lie on even addresses: never write
-  /// to them. They keep the file open.
-  StatusOr<Sample> read(int64_t index, const DrawKey& /*key*/) const override {
-    TITAN_ASSIGN_OR_RETURN(const EncodedRow row, rows_->read(index));
-    Status status = check_encoded_row(row, shapes_, !rows_->values_checked());
-    if (status.ok() && with_timestep_) status = check_timestep(row.timestep);
-    if (!status.ok()) return annotate(status, str_cat("[", name_, "] ", describe(index)));
-    Sample sample;
+  std::vector<FieldLayout> layout() const override {
+    std::vector<FieldLayout> layout;
     for (std::size_t field = 0; field < kNumEncodedFields; ++field)
-      sample.fields.set(kEncodedFields[field], view(row, field));
-    if (with_timestep_) sample.fields.set("timestep", label_tensor(*row.timestep));
+      layout.push_back({kEncodedFields[field], shapes_[field], at::kBFloat16});
+    if (timestep_ != Timestep::kNone) layout.push_back({"timestep", {}, at::kLong});
+    return layout;
+  }
+
+  Status read_to(int64_t index, const DrawKey& /*key*/,
+                 const std::vector<std::byte*>& places) const override {
+    TITAN_ASSIGN_OR_RETURN(const EncodedRow row, rows_->read(index));
+    return annotate(copy(row, places), str_cat("[", name_, "] ", describe(index)));
+  }
+
+  StatusOr<Sample> read(int64_t index, const DrawKey& key) const override {
+    Sample sample;
+    std::vector<std::byte*> places;
+    for (const FieldLayout& field : layout()) {
+      const at::Tensor tensor = at::empty(field.sizes, field.type);
+      places.push_back(static_cast<std::byte*>(tensor.mutable_data_ptr()));
+      sample.fields.set(field.name, tensor);
+    }
+    TITAN_RETURN_IF_ERROR(read_to(index, key, places));
     return sample;
   }
 
  private:
-  at::Tensor view(const EncodedRow& row, std::size_t field) const {
-    const std::span<const std::byte> values = row.values[field];
-    const auto options = at::TensorOptions().dtype(at::kBFloat16);
-    // from_blob wants a mutable pointer; the pages are mapped read-only.
-    auto* data = const_cast<std::byte*>(values.data());
-    if (reinterpret_cast<std::uintptr_t>(data) % 2 == 0)
-      return at::from_blob(
-          data, row.shapes[field], [rows = rows_, keep = row.keep](void*) {}, options);
-    at::Tensor copy = at::empty(row.shapes[field], options);
-    std::memcpy(copy.mutable_data_ptr(), values.data(), values.size());
-    return copy;
+  Status copy(const EncodedRow& row, const std::vector<std::byte*>& places) const {
+    TITAN_RETURN_IF_ERROR(check_encoded_row(row, shapes_, /*check_values=*/false));
+    if (timestep_ == Timestep::kChecked) TITAN_RETURN_IF_ERROR(check_timestep(row.timestep));
+    for (std::size_t field = 0; field < kNumEncodedFields; ++field)
+      if (const auto at = copy_finite(row.values[field], places[field]))
+        return not_finite(field, *at);
+    if (timestep_ == Timestep::kNone) return ok_status();
+    const int64_t timestep = row.timestep.value_or(-1);
+    std::memcpy(places[kNumEncodedFields], &timestep, sizeof timestep);
+    return ok_status();
   }
 
-  std::shared_ptr<const EncodedRows> rows_;
+  std::unique_ptr<const EncodedRows> rows_;
   EncodedShapes shapes_;
-  bool with_timestep_;
+  Timestep timestep_;
   std::string name_;
 };
 
@@ -85,7 +102,10 @@ StatusOr<std::unique_ptr<Dataset>> open_preprocessed(const JobConfig& config, bo
     return invalid_argument("[", name, "] dataset.image_size does not fit the latents (",
                             shape_text(wanted), ", 'mean' is ", shape_text(latent),
                             "): latents are not resized");
-  return std::make_unique<EncodedDataset>(std::move(rows), first->shapes, needs_timestep, name);
+  const Timestep timestep = needs_timestep                ? Timestep::kChecked
+                            : first->timestep.has_value() ? Timestep::kAsItIs
+                                                          : Timestep::kNone;
+  return std::make_unique<EncodedDataset>(std::move(rows), first->shapes, timestep, name);
 }
 
 }  // namespace

@@ -1,9 +1,9 @@
 #include "titan/data/encoded_rows.h"
 
 #include <algorithm>
-#include <cstring>
 #include <filesystem>
 
+#include "titan/data/finite_copy.h"
 #include "titan/data/row_shards.h"
 #include "titan/io/saved_folder.h"
 
@@ -34,39 +34,19 @@ StatusOr<std::unique_ptr<EncodedRows>> open_encoded_rows(const std::string& fold
                    kRowShardsIndex, " (titan convert-data)");
 }
 
-std::optional<std::size_t> find_not_finite(std::span<const std::byte> values) {
-  // bfloat16 without its sign grows with its bits; from 0x7F80 on stand infinity and NaN. So the
-  // largest of a block decides, and the largest of 16-bit numbers is one vector instruction.
-  constexpr std::int16_t kInfinity = 0x7F80, kMagnitude = 0x7FFF;
-  constexpr std::size_t kBlock = 8192;
-  const auto magnitude = [&](std::size_t i) {
-    std::int16_t bits;
-    std::memcpy(&bits, values.data() + 2 * i, 2);
-    return static_cast<std::int16_t>(bits & kMagnitude);
-  };
-  const std::size_t count = values.size() / 2;
-  for (std::size_t begin = 0; begin < count; begin += kBlock) {
-    const std::size_t end = std::min(count, begin + kBlock);
-    std::int16_t largest = 0;
-    for (std::size_t i = begin; i < end; ++i) largest = std::max(largest, magnitude(i));
-    if (largest < kInfinity) continue;
-    for (std::size_t i = begin; i < end; ++i)
-      if (magnitude(i) >= kInfinity) return i;
-  }
-  return std::nullopt;
+Status not_finite(std::size_t field, std::size_t element) {
+  return invalid_argument("column '", kEncodedFields[field], "' holds NaN or infinity (element ",
+                          element, ")");
 }
 
 Status check_encoded_row(const EncodedRow& row, const EncodedShapes& shapes, bool check_values) {
   for (std::size_t field = 0; field < kNumEncodedFields; ++field) {
-    const auto refuse = [&](const auto&... why) {
-      return invalid_argument("column '", kEncodedFields[field], "' ", why...);
-    };
     if (row.shapes[field] != shapes[field])
-      return refuse("has shape ", shape_text(row.shapes[field]), ", the data set has ",
-                    shape_text(shapes[field]));
+      return invalid_argument("column '", kEncodedFields[field], "' has shape ",
+                              shape_text(row.shapes[field]), ", the data set has ",
+                              shape_text(shapes[field]));
     if (!check_values) continue;
-    if (const auto at = find_not_finite(row.values[field]))
-      return refuse("holds NaN or infinity (element ", *at, ")");
+    if (const auto at = find_not_finite(row.values[field])) return not_finite(field, *at);
   }
   return ok_status();
 }

@@ -33,12 +33,16 @@ std::size_t encoded_bytes(const std::vector<int64_t>& shape);
 /// "[256, 4096]".
 std::string shape_text(const std::vector<int64_t>& shape);
 
-/// One row: views that live as long as the rows they come from and `keep`.
-struct EncodedRow {
+/// What a row says beside its values; the key lives as long as the rows.
+struct EncodedTag {
   std::string_view key;
+  std::optional<int64_t> timestep;
+};
+
+/// One row: views that live as long as the rows they come from and `keep`.
+struct EncodedRow : EncodedTag {
   EncodedShapes shapes;
   std::array<std::span<const std::byte>, kNumEncodedFields> values;  ///< C order, little-endian
-  std::optional<int64_t> timestep;
   std::vector<std::shared_ptr<const void>> keep;  ///< values that had to be rearranged
 };
 
@@ -49,13 +53,17 @@ class EncodedRows {
 
   /// At least 1.
   virtual int64_t size() const = 0;
-  /// kDataLoss or kInvalidArgument for a row that is damaged; the message names file and row.
+  /// kDataLoss or kInvalidArgument for a row that is damaged; the message names file and row. The
+  /// values are in memory then, not to be waited for.
   virtual StatusOr<EncodedRow> read(int64_t index) const = 0;
+  /// Key and timestep alone: no value is read from the disk.
+  virtual StatusOr<EncodedTag> tag(int64_t index) const = 0;
   /// File and row, for messages.
   virtual std::string describe(int64_t index) const = 0;
   /// Changes with files, sizes and number of rows.
   virtual std::string fingerprint() const = 0;
-  /// True where the writer has refused rows with values that are not finite.
+  /// True where the writer has refused rows with values that are not finite, so that a conversion
+  /// need not look again. (Training always looks: the copy into the batch does it for nothing.)
   virtual bool values_checked() const { return false; }
 };
 
@@ -73,12 +81,11 @@ StatusOr<std::unique_ptr<EncodedRows>> open_saved_rows(const std::string& folder
 Status write_saved_rows(const EncodedRows& rows, const std::string& folder, int64_t bytes_per_file,
                         const std::function<void(int64_t)>& progress);
 
-/// Where the first value of `values` that is not finite lies (an element's index); bfloat16.
-std::optional<std::size_t> find_not_finite(std::span<const std::byte> values);
-
-/// An error where `row` cannot be trained on: other shapes than `shapes`, a timestep outside 0 to
-/// 7, or (`check_values`) NaN or infinity. The message does not name the row.
+/// An error where `row` has other shapes than `shapes`, or (`check_values`) NaN or infinity. The
+/// message does not name the row.
 Status check_encoded_row(const EncodedRow& row, const EncodedShapes& shapes, bool check_values);
+/// That error for one value: "column 't5_encodings' holds NaN or infinity (element 17)".
+Status not_finite(std::size_t field, std::size_t element);
 
 /// An error where shapes are not those of text tokens, a pooled text and two equal latents.
 Status check_encoded_shapes(const EncodedShapes& shapes);

@@ -38,11 +38,11 @@ void OnePassLoader::schedule_next() {
   const bool repeated = own >= num_batches_;
   const int64_t first = repeated ? 0 : own * options_.batch_size;
   const int64_t count = std::min(options_.batch_size, num_samples_ - first);
-  auto builder = std::make_shared<BatchBuilder>(count, first);
+  auto builder = std::make_shared<BatchBuilder>(count, first, dataset_->layout());
   pending_.push_back({builder, first, repeated});
   for (int64_t i = 0; i < count; ++i) {
     pool_.submit([this, builder, i, slot = first + i] {
-      builder->put(i, fill_slot(*dataset_, order_, options_.seed, slot));
+      builder->put(i, fill_slot(*dataset_, order_, options_.seed, slot, builder->places(i)));
     });
   }
 }

@@ -1,15 +1,13 @@
 #include "titan/data/row_shards.h"
 
-#include <algorithm>
-#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <utility>
 
 #include <nlohmann/json.hpp>
 
+#include "titan/base/segments.h"
 #include "titan/data/sample_parts.h"
-#include "titan/io/atomic_file.h"
 #include "titan/io/file_descriptor.h"
 #include "titan/io/safetensors.h"
 
@@ -17,23 +15,6 @@ namespace titan {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr const char* kFormat = "titan-rows";
-constexpr int kVersion = 1;
-constexpr std::size_t kAlign = 64;
-
-std::size_t stride_of(const EncodedShapes& shapes) {
-  std::size_t bytes = 0;
-  for (const std::vector<int64_t>& shape : shapes) bytes += encoded_bytes(shape);
-  return (bytes + kAlign - 1) / kAlign * kAlign;
-}
-
-std::string file_name(int64_t index, int64_t count) {
-  char name[64];
-  std::snprintf(name, sizeof name, "rows-%05d-of-%05d.safetensors", static_cast<int>(index),
-                static_cast<int>(count));
-  return name;
-}
 
 struct Shard {
   std::shared_ptr<const SafetensorsFile> file;
@@ -47,50 +28,45 @@ struct Shard {
 
 class RowShards : public EncodedRows {
  public:
-  RowShards(EncodedShapes shapes, std::vector<Shard> shards, std::string speaker)
+  RowShards(EncodedShapes shapes, std::vector<Shard> shards, Segments segments, std::string speaker)
       : shapes_(std::move(shapes)),
-        stride_(stride_of(shapes_)),
+        stride_(row_stride(shapes_)),
         shards_(std::move(shards)),
-        speaker_(std::move(speaker)) {
-    int64_t end = 0;
-    for (const Shard& shard : shards_) ends_.push_back(end += shard.num_rows);
-  }
+        segments_(std::move(segments)),
+        speaker_(std::move(speaker)) {}
 
-  int64_t size() const override { return ends_.back(); }
+  int64_t size() const override { return segments_.total(); }
   bool values_checked() const override { return true; }
 
   StatusOr<EncodedRow> read(int64_t index) const override {
-    const auto [shard, row] = find(index);
-    const std::byte* record = shard->rows + static_cast<std::size_t>(row) * stride_;
-    const MappedFile& file = shard->file->file();
-    file.prefetch(static_cast<std::size_t>(record - file.data()), stride_);
+    const auto [at, row] = segments_.find(index);
+    const Shard& shard = shards_[at];
+    const std::byte* record = shard.rows + static_cast<std::size_t>(row) * stride_;
+    const MappedFile& file = shard.file->file();
+    Status status = file.populate(static_cast<std::size_t>(record - file.data()), stride_);
     EncodedRow out;
+    if (status.ok()) status = read_tag(shard, row, out);
+    if (!status.ok()) return annotate(status, str_cat("[", speaker_, "] ", describe(index)));
     out.shapes = shapes_;
     for (std::size_t field = 0; field < kNumEncodedFields; ++field) {
       const std::size_t bytes = encoded_bytes(shapes_[field]);
       out.values[field] = {record, bytes};
       record += bytes;
     }
-    std::int32_t timestep = 0;
-    std::memcpy(&timestep, shard->timesteps + row * 4, sizeof timestep);
-    if (timestep != -1) out.timestep = timestep;
-    int64_t range[2] = {0, 0};
-    if (row == 0)
-      std::memcpy(&range[1], shard->key_ends, 8);
-    else
-      std::memcpy(range, shard->key_ends + (row - 1) * 8, 16);
-    if (range[0] < 0 || range[1] < range[0] ||
-        static_cast<std::uint64_t>(range[1]) > shard->keys->size_bytes)
-      return data_loss("[", speaker_, "] ", describe(index), ": key out of range (", range[0],
-                       " to ", range[1], " of ", shard->keys->size_bytes, ")");
-    out.key = {reinterpret_cast<const char*>(shard->keys->data) + range[0],
-               static_cast<std::size_t>(range[1] - range[0])};
+    return out;
+  }
+
+  StatusOr<EncodedTag> tag(int64_t index) const override {
+    const auto [at, row] = segments_.find(index);
+    EncodedTag out;
+    const Status status = read_tag(shards_[at], row, out);
+    if (!status.ok()) return annotate(status, str_cat("[", speaker_, "] ", describe(index)));
     return out;
   }
 
   std::string describe(int64_t index) const override {
-    const auto [shard, row] = find(index);
-    return str_cat(shard->name, " row ", row);
+    const auto [at, row] = segments_.find(index);
+    return str_cat(shards_[at].name, " row ", row);
   }
 
   std::string fingerprint() const override {
@@ -101,19 +77,29 @@ class RowShards : public EncodedRows {
   }
 
  private:
-  std::pair<const Shard*, int64_t> find(int64_t index) const {
-    TITAN_CHECK(index >= 0 && index < size(), "[rows] row out of range (", index, " of ", size(),
-                ")");
-    const auto at = static_cast<std::size_t>(std::upper_bound(ends_.begin(), ends_.end(), index) -
-                                             ends_.begin());
-    return {&shards_[at], index - (at == 0 ? 0 : ends_[at - 1])};
+  static Status read_tag(const Shard& shard, int64_t row, EncodedTag& out) {
+    std::int32_t timestep = 0;
+    std::memcpy(&timestep, shard.timesteps + row * 4, sizeof timestep);
+    if (timestep != kNoTimestep) out.timestep = timestep;
+    int64_t range[2] = {0, 0};
+    if (row == 0)
+      std::memcpy(&range[1], shard.key_ends, 8);
+    else
+      std::memcpy(range, shard.key_ends + (row - 1) * 8, 16);
+    if (range[0] < 0 || range[1] < range[0] ||
+        static_cast<std::uint64_t>(range[1]) > shard.keys->size_bytes)
+      return data_loss("key out of range (", range[0], " to ", range[1], " of ",
+                       shard.keys->size_bytes, ")");
+    out.key = {reinterpret_cast<const char*>(shard.keys->data) + range[0],
+               static_cast<std::size_t>(range[1] - range[0])};
+    return ok_status();
   }
 
   EncodedShapes shapes_;
   std::size_t stride_;
   std::vector<Shard> shards_;
+  Segments segments_;
   std::string speaker_;
-  std::vector<int64_t> ends_;
 };
 
 /// The tensor `name` of exactly this type and shape.
@@ -157,8 +143,9 @@ StatusOr<Index> read_index(const fs::path& path) {
   constexpr int64_t kMaxSize = 1 << 20, kMaxRecord = int64_t{1} << 36;
   try {
     const nlohmann::json json = nlohmann::json::parse(text);
-    if (json.at("format") != kFormat || json.at("version") != kVersion)
-      return data_loss("[rows] ", path.string(), ": not ", kFormat, " of version ", kVersion);
+    if (json.at("format") != kRowShardsFormat || json.at("version") != kRowShardsVersion)
+      return data_loss("[rows] ", path.string(), ": not ", kRowShardsFormat, " of version ",
+                       kRowShardsVersion);
     Index index;
     for (std::size_t i = 0; i < kNumEncodedFields; ++i) {
       json.at("fields").at(kEncodedFields[i]).get_to(index.shapes[i]);
@@ -184,59 +171,13 @@ StatusOr<Index> read_index(const fs::path& path) {
   }
 }
 
-/// The keys of a shard, needed in front of its rows: a safetensors header comes first.
-struct Keys {
-  std::vector<int64_t> ends;
-  std::string text;
-  std::vector<std::int32_t> timesteps;
-};
-
-StatusOr<EncodedRow> read_checked(const EncodedRows& rows, int64_t index,
-                                  const EncodedShapes& shapes, bool check_values) {
-  TITAN_ASSIGN_OR_RETURN(EncodedRow row, rows.read(index));
-  Status status = check_encoded_row(row, shapes, check_values);
-  if (status.ok() && (row.timestep.value_or(0) < 0 || row.timestep.value_or(0) > INT32_MAX))
-    status = invalid_argument("timestep out of range (", *row.timestep, ")");
-  if (!status.ok()) return annotate(status, rows.describe(index));
-  return row;
-}
-
-Status write_shard(const EncodedRows& rows, int64_t begin, int64_t end, const EncodedShapes& shapes,
-                   const std::string& path, const std::function<void(int64_t)>& progress) {
-  Keys keys;
-  for (int64_t index = begin; index < end; ++index) {
-    TITAN_ASSIGN_OR_RETURN(const EncodedRow row, read_checked(rows, index, shapes, false));
-    keys.text += row.key;
-    keys.ends.push_back(static_cast<int64_t>(keys.text.size()));
-    keys.timesteps.push_back(static_cast<std::int32_t>(row.timestep.value_or(-1)));
-  }
-  const int64_t count = end - begin;
-  const std::size_t stride = stride_of(shapes);
-  TITAN_ASSIGN_OR_RETURN(
-      const std::unique_ptr<SafetensorsWriter> writer,
-      SafetensorsWriter::create(
-          path, {{"key_ends", TensorType::kI64, {count}},
-                 {"rows", TensorType::kU8, {count, static_cast<int64_t>(stride)}},
-                 {"timesteps", TensorType::kI32, {count}},
-                 {"keys", TensorType::kU8, {static_cast<int64_t>(keys.text.size())}}}));
-  TITAN_RETURN_IF_ERROR(writer->write(keys.ends.data(), keys.ends.size() * 8));
-  constexpr std::array<char, kAlign> kZeros = {};
-  for (int64_t index = begin; index < end; ++index) {
-    TITAN_ASSIGN_OR_RETURN(const EncodedRow row, read_checked(rows, index, shapes, true));
-    std::size_t left = stride;
-    for (const std::span<const std::byte>& values : row.values) {
-      TITAN_RETURN_IF_ERROR(writer->write(values.data(), values.size()));
-      left -= values.size();
-    }
-    TITAN_RETURN_IF_ERROR(writer->write(kZeros.data(), left));
-    progress(index + 1);
-  }
-  TITAN_RETURN_IF_ERROR(writer->write(keys.timesteps.data(), keys.timesteps.size() * 4));
-  TITAN_RETURN_IF_ERROR(writer->write(keys.text.data(), keys.text.size()));
-  return writer->finish().status();
-}
-
 }  // namespace
+
+std::size_t row_stride(const EncodedShapes& shapes) {
+  std::size_t bytes = 0;
+  for (const std::vector<int64_t>& shape : shapes) bytes += encoded_bytes(shape);
+  return (bytes + kRowAlignment - 1) / kRowAlignment * kRowAlignment;
+}
 
 bool looks_like_row_shards(const std::string& folder) {
   std::error_code ignored;
@@ -246,8 +187,9 @@ bool looks_like_row_shards(const std::string& folder) {
 StatusOr<std::unique_ptr<EncodedRows>> open_row_shards(const std::string& folder,
                                                        const std::string& speaker) {
   TITAN_ASSIGN_OR_RETURN(Index index, read_index(fs::path(folder) / kRowShardsIndex));
-  const std::size_t stride = stride_of(index.shapes);
+  const std::size_t stride = row_stride(index.shapes);
   std::vector<Shard> shards;
+  Segments segments;
   for (const auto& [name, num_rows] : index.files) {
     const std::string path = (fs::path(folder) / name).string();
     std::error_code ignored;
@@ -257,28 +199,10 @@ StatusOr<std::unique_ptr<EncodedRows>> open_row_shards(const std::string& folder
     StatusOr<Shard> shard = open_shard(path, num_rows, stride);
     if (!shard.ok()) return annotate(shard.status(), str_cat("[", speaker, "] ", path));
     shards.push_back(*std::move(shard));
+    TITAN_CHECK(segments.add(num_rows), "[rows] more rows than 64 bits count");  // files hold them
   }
-  return std::make_unique<RowShards>(std::move(index.shapes), std::move(shards), speaker);
-}
-
-Status write_row_shards(const EncodedRows& rows, const std::string& folder, int64_t rows_per_file,
-                        const std::function<void(int64_t)>& progress) {
-  TITAN_ASSIGN_OR_RETURN(const EncodedRow first, first_readable_row(rows));
-  const int64_t count = (rows.size() + rows_per_file - 1) / rows_per_file;
-  nlohmann::ordered_json files = nlohmann::ordered_json::array();
-  for (int64_t shard = 0; shard < count; ++shard) {
-    const int64_t begin = shard * rows_per_file;
-    const int64_t end = std::min(begin + rows_per_file, rows.size());
-    const std::string name = file_name(shard, count);
-    TITAN_RETURN_IF_ERROR(
-        write_shard(rows, begin, end, first.shapes, (fs::path(folder) / name).string(), progress));
-    files.push_back({{"name", name}, {"rows", end - begin}});
-  }
-  nlohmann::ordered_json fields;
-  for (std::size_t i = 0; i < kNumEncodedFields; ++i) fields[kEncodedFields[i]] = first.shapes[i];
-  const nlohmann::ordered_json index = {
-      {"format", kFormat}, {"version", kVersion}, {"fields", fields}, {"files", files}};
-  return write_file_atomically((fs::path(folder) / kRowShardsIndex).string(), index.dump(2) + "\n");
+  return std::make_unique<RowShards>(std::move(index.shapes), std::move(shards),
+                                     std::move(segments), speaker);
 }
 
 }  // namespace titan

@@ -16,6 +16,7 @@
 // them.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -27,6 +28,13 @@
 namespace titan {
 
 inline constexpr const char* kRowShardsIndex = "rows.json";
+inline constexpr const char* kRowShardsFormat = "titan-rows";
+inline constexpr int kRowShardsVersion = 1;
+inline constexpr std::size_t kRowAlignment = 64;
+inline constexpr std::int32_t kNoTimestep = -1;
+
+/// Bytes of a record.
+std::size_t row_stride(const EncodedShapes& shapes);
 
 bool looks_like_row_shards(const std::string& folder);
 
@@ -34,9 +42,9 @@ bool looks_like_row_shards(const std::string& folder);
 StatusOr<std::unique_ptr<EncodedRows>> open_row_shards(const std::string& folder,
                                                        const std::string& speaker);
 
-/// Writes all of `rows` into `folder`, which must exist and be empty. `progress` hears the number
-/// of rows done. A row of another shape, with values that are not finite or a timestep out of
-/// range, is an error that names it.
+/// Writes all of `rows`, reading each once, into `folder`, which must exist and be empty.
+/// `progress` hears the number of rows done. A row of another shape, with values that are not
+/// finite or a timestep out of range, is an error that names it.
 Status write_row_shards(const EncodedRows& rows, const std::string& folder, int64_t rows_per_file,
                         const std::function<void(int64_t)>& progress);
 

@@ -64,17 +64,21 @@ class SavedRows : public EncodedRows {
     const ArrowStreamFile& file = folder_.files()[at];
     const Columns& columns = columns_[at];
     EncodedRow out;
-    Status status = read_key(file, columns, row, out);
+    Status status = read_tag(file, columns, row, out);
+    // The disk reads all columns at once; faults would fetch one small piece after the other.
+    for (const int column : columns.fields)
+      if (const auto blob = file.bytes(column, row); blob.ok() && *blob) file.prefetch(**blob);
     for (std::size_t field = 0; status.ok() && field < kNumEncodedFields; ++field)
       status = annotate(read_field(file, columns.fields[field], row, field, out),
                         str_cat("column '", kEncodedFields[field], "'"));
-    if (status.ok() && columns.timestep >= 0) {
-      StatusOr<std::optional<int64_t>> timestep = file.integer(columns.timestep, row);
-      if (timestep.ok())
-        out.timestep = *timestep;
-      else
-        status = timestep.status();
-    }
+    if (!status.ok()) return annotate(status, str_cat("[", speaker_, "] ", describe(index)));
+    return out;
+  }
+
+  StatusOr<EncodedTag> tag(int64_t index) const override {
+    const auto [at, row] = folder_.find(index);
+    EncodedTag out;
+    const Status status = read_tag(folder_.files()[at], columns_[at], row, out);
     if (!status.ok()) return annotate(status, str_cat("[", speaker_, "] ", describe(index)));
     return out;
   }
@@ -88,12 +92,16 @@ class SavedRows : public EncodedRows {
   }
 
  private:
-  static Status read_key(const ArrowStreamFile& file, const Columns& columns, int64_t row,
-                         EncodedRow& out) {
-    if (columns.key < 0) return ok_status();
-    TITAN_ASSIGN_OR_RETURN(const auto key, file.bytes(columns.key, row));
-    if (!key) return data_loss("column '__key__' is null");
-    out.key = {reinterpret_cast<const char*>(key->data()), key->size()};
+  static Status read_tag(const ArrowStreamFile& file, const Columns& columns, int64_t row,
+                         EncodedTag& out) {
+    if (columns.key >= 0) {
+      TITAN_ASSIGN_OR_RETURN(const auto key, file.bytes(columns.key, row));
+      if (!key) return data_loss("column '__key__' is null");
+      out.key = {reinterpret_cast<const char*>(key->data()), key->size()};
+    }
+    if (columns.timestep >= 0) {
+      TITAN_ASSIGN_OR_RETURN(out.timestep, file.integer(columns.timestep, row));
+    }
     return ok_status();
   }
 
@@ -101,8 +109,7 @@ class SavedRows : public EncodedRows {
                            EncodedRow& out) {
     TITAN_ASSIGN_OR_RETURN(const auto blob, file.bytes(column, row));
     if (!blob) return data_loss("is null");
-    // Ask for the whole blob at once: faults would fetch it in small pieces.
-    file.prefetch(*blob);
+    TITAN_RETURN_IF_ERROR(file.populate(*blob));
     TITAN_ASSIGN_OR_RETURN(NpyHeader header, parse_npy(*blob));
     if (header.type != kType)
       return data_loss("has dtype '", header.type, "', not '", kType, "' (bits of bfloat16)");

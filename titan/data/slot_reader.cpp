@@ -20,18 +20,24 @@ std::string named(const Dataset& dataset, int64_t index, const Status& status) {
   return why.find(name) != std::string::npos ? why : name + ": " + why;
 }
 
-StatusOr<Sample> read_guarded(const Dataset& dataset, int64_t index, const DrawKey& key) {
+StatusOr<Sample> read_guarded(const Dataset& dataset, int64_t index, const DrawKey& key,
+                              const std::vector<std::byte*>& places) {
   try {
+    if (!places.empty()) {
+      TITAN_RETURN_IF_ERROR(dataset.read_to(index, key, places));
+      return Sample();
+    }
     return dataset.read(index, key);
   } catch (const std::exception& error) {
     return internal_error(error.what());
   }
 }
 
-StatusOr<Sample> read_with_retries(const Dataset& dataset, int64_t index, const DrawKey& key) {
+StatusOr<Sample> read_with_retries(const Dataset& dataset, int64_t index, const DrawKey& key,
+                                   const std::vector<std::byte*>& places) {
   std::chrono::milliseconds pause(50);
   for (int attempt = 0;; ++attempt) {
-    StatusOr<Sample> sample = read_guarded(dataset, index, key);
+    StatusOr<Sample> sample = read_guarded(dataset, index, key, places);
     if (sample.status().code() != absl::StatusCode::kUnavailable || attempt == kRetries)
       return sample;
     TITAN_LOG(WARNING) << "[data] retrying " << named(dataset, index, sample.status());
@@ -48,14 +54,14 @@ bool is_broken(const Status& status) {
 }  // namespace
 
 StatusOr<FilledSlot> fill_slot(const Dataset& dataset, const DataOrder& order, std::uint64_t seed,
-                               int64_t slot) {
+                               int64_t slot, const std::vector<std::byte*>& places) {
   const OrderPlace place = order.place(slot);
   const int64_t own = order.sample(place);
   FilledSlot filled{.sample = {}, .index = own, .epoch = place.epoch, .broken = {}};
   for (std::uint32_t attempt = 0; attempt <= kMaxProbes; ++attempt) {
     if (attempt > 0) filled.index = order.probe(place.epoch, own, attempt - 1);
     StatusOr<Sample> sample =
-        read_with_retries(dataset, filled.index, {.seed = seed, .epoch = place.epoch});
+        read_with_retries(dataset, filled.index, {.seed = seed, .epoch = place.epoch}, places);
     if (sample.ok()) {
       filled.sample = *std::move(sample);
       return filled;

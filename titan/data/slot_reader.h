@@ -2,6 +2,7 @@
 // replaces broken samples.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -20,10 +21,11 @@ struct FilledSlot {
   std::vector<std::string> broken;  ///< samples skipped on the way, named, with the reason
 };
 
-/// Reads the sample of `slot`. kDataLoss and kInvalidArgument mark a broken sample: the next of the
+/// Reads the sample of `slot`; with `places` straight to them (Dataset::read_to), the result's
+/// sample then has no fields. kDataLoss and kInvalidArgument mark a broken sample: the next of the
 /// probe sequence is tried, up to 100. kUnavailable is retried three times, then fails. Anything
 /// else fails.
 StatusOr<FilledSlot> fill_slot(const Dataset& dataset, const DataOrder& order, std::uint64_t seed,
-                               int64_t slot);
+                               int64_t slot, const std::vector<std::byte*>& places = {});
 
 }  // namespace titan

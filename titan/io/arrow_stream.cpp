@@ -351,4 +351,8 @@ void ArrowStreamFile::prefetch(std::span<const std::byte> range) const {
   file_.prefetch(static_cast<std::size_t>(range.data() - file_.data()), range.size());
 }
 
+Status ArrowStreamFile::populate(std::span<const std::byte> range) const {
+  return file_.populate(static_cast<std::size_t>(range.data() - file_.data()), range.size());
+}
+
 }  // namespace titan

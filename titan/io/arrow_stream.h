@@ -51,8 +51,9 @@ class ArrowStreamFile {
   /// Value of a kInteger column; kNull columns are all null.
   StatusOr<std::optional<int64_t>> integer(int column, int64_t row) const;
 
-  /// Asks the kernel to read the file's bytes from `begin` to `end` soon.
+  /// MappedFile's, for a range that bytes() has given.
   void prefetch(std::span<const std::byte> range) const;
+  Status populate(std::span<const std::byte> range) const;
 
  private:
   struct Reader;

@@ -14,6 +14,12 @@
 namespace titan {
 namespace {
 
+#ifdef MADV_POPULATE_READ
+constexpr int kPopulateRead = MADV_POPULATE_READ;
+#else
+constexpr int kPopulateRead = 22;  // headers older than Linux 5.14
+#endif
+
 int advice_of(MappedFile::Access access) {
   switch (access) {
     case MappedFile::Access::kSequential:
@@ -67,20 +73,33 @@ void MappedFile::unmap() {
   if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
 }
 
-void MappedFile::prefetch(std::size_t offset, std::size_t size_bytes) const {
-  if (offset >= size_ || size_bytes == 0) return;
+/// madvise(2) on the pages around the range: 0 or errno.
+int MappedFile::advise(std::size_t offset, std::size_t size_bytes, int advice) const {
+  if (offset >= size_ || size_bytes == 0) return 0;
   const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
   const std::size_t begin = offset / page * page;
   const std::size_t end = offset + std::min(size_bytes, size_ - offset);
-  ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_WILLNEED);
+  auto* address = const_cast<std::byte*>(data_) + begin;
+  return ::madvise(address, end - begin, advice) == 0 ? 0 : errno;
+}
+
+void MappedFile::prefetch(std::size_t offset, std::size_t size_bytes) const {
+  advise(offset, size_bytes, MADV_WILLNEED);
+}
+
+Status MappedFile::populate(std::size_t offset, std::size_t size_bytes) const {
+  prefetch(offset, size_bytes);  // all of it at once; populating alone waits for piece after piece
+  const int error = advise(offset, size_bytes, kPopulateRead);
+  if (error != EFAULT && error != EHWPOISON) return ok_status();  // a kernel that cannot: EINVAL
+  const StatusOr<FileStamp> now = file_stamp(path_);
+  if (now.ok() && now->size_bytes < size_)
+    return data_loss("[io] ", path_, " has been shortened while it was open (", now->size_bytes,
+                     " of ", size_, " bytes are left)");
+  return errno_status(EIO, "read", path_);
 }
 
 void MappedFile::release(std::size_t offset, std::size_t size_bytes) const {
-  if (offset >= size_ || size_bytes == 0) return;
-  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  const std::size_t begin = offset / page * page;
-  const std::size_t end = offset + std::min(size_bytes, size_ - offset);
-  ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED);
+  advise(offset, size_bytes, MADV_DONTNEED);
 }
 
 }  // namespace titan
