@@ -124,6 +124,25 @@ TEST_CASE("arrow: a file cut short says so, at every length") {
   CHECK_THAT(message_of(cut.status()), Contains("cut.arrow is cut short: "));
 }
 
+TEST_CASE("arrow: a record batch in front of its schema is called that") {
+  const TemporaryFolder folder;
+  const std::string whole = slurp(write_small(folder));
+  std::int32_t header_bytes = 0;
+  std::memcpy(&header_bytes, whole.data() + 4, sizeof header_bytes);
+  const std::string batches = whole.substr(8 + static_cast<std::size_t>(header_bytes));
+  CHECK_THAT(message_of(ArrowStreamFile::open(folder.write("x.arrow", batches)).status()),
+             Contains("x.arrow has a record batch in front of its schema"));
+}
+
+TEST_CASE("arrow: a value of another type than its column is an error that says why") {
+  const TemporaryFolder folder;
+  StatusOr<ArrowStreamWriter> writer =
+      ArrowStreamWriter::create(folder / "x.arrow", {{"key", ArrowColumnSpec::Type::kString}}, {});
+  REQUIRE(writer.ok());
+  CHECK_THAT(message_of(writer->append({ArrowValue(std::int32_t{3})})),
+             Contains("cannot append to " + (folder / "x.arrow") + ": Invalid argument"));
+}
+
 TEST_CASE("arrow: other formats are named") {
   const TemporaryFolder folder;
   const auto message = [&](const std::string& bytes) {
@@ -179,6 +198,29 @@ TEST_CASE("arrow: a hostile offset is an error of its row") {
   CHECK(text_of(file->bytes(file->find("blob"), 5)) == blob_of(5));
   CHECK_THAT(text_of(file->bytes(file->find("blob"), 6)),
              Contains("x.arrow row 6, column 'blob': offsets out of range"));
+}
+
+TEST_CASE("saved folder: files that claim more rows than can be counted") {
+  const TemporaryFolder folder;
+  StatusOr<ArrowStreamWriter> writer = ArrowStreamWriter::create(folder / "x.arrow", {}, {});
+  REQUIRE(writer.ok());
+  constexpr std::int64_t kRowsWritten = 70'007;
+  for (std::int64_t row = 0; row < kRowsWritten; ++row) REQUIRE(writer->append({}).ok());
+  REQUIRE(writer->finish().ok());
+  std::string bytes = slurp(folder / "x.arrow");
+  const std::size_t at =
+      bytes.find(std::string(reinterpret_cast<const char*>(&kRowsWritten), sizeof kRowsWritten));
+  REQUIRE(at != std::string::npos);
+  constexpr std::int64_t kClaimed = std::numeric_limits<std::int64_t>::max() / 64;
+  std::memcpy(bytes.data() + at, &kClaimed, sizeof kClaimed);
+  folder.write("x.arrow", bytes);
+  REQUIRE(ArrowStreamFile::open(folder / "x.arrow")->num_rows() == kClaimed);
+  std::string list = R"({"filename": "x.arrow"})";
+  for (int file = 1; file < 65; ++file) list += R"(, {"filename": "x.arrow"})";
+  folder.write("state.json", R"({"_data_files": [)" + list + "]}");
+  folder.write("dataset_info.json", "{}");
+  CHECK_THAT(message_of(SavedFolder::open(folder.path().string()).status()),
+             Contains("x.arrow claims ") && Contains("more than 64 bits count"));
 }
 
 TEST_CASE("saved folder: what its json files may not say") {

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "titan/base/segments.h"
 #include "titan/base/status.h"
 #include "titan/io/mapped_file.h"
 
@@ -40,8 +41,8 @@ class ArrowStreamFile {
   /// Index of the top-level column, -1 where there is none (or two).
   int find(std::string_view column) const;
 
-  int64_t num_rows() const { return ends_.empty() ? 0 : ends_.back(); }
-  std::size_t num_batches() const { return ends_.size(); }
+  int64_t num_rows() const { return batches_.total(); }
+  std::size_t num_batches() const { return batches_.size(); }
   /// False where the stream just stops: it may have been cut between two batches.
   bool has_end_mark() const { return has_end_mark_; }
 
@@ -74,7 +75,7 @@ class ArrowStreamFile {
   std::vector<ArrowField> fields_;
   std::vector<int> widths_;      ///< bytes of an offset or integer by field
   std::vector<bool> unsigned_;   ///< integers by field
-  std::vector<int64_t> ends_;    ///< rows up to and with each batch
+  Segments batches_;             ///< rows of each batch
   std::vector<Column> columns_;  ///< batch-major
   bool has_end_mark_ = false;
 };

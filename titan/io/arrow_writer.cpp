@@ -4,6 +4,7 @@
 #include <nanoarrow/nanoarrow_ipc.h>
 
 #include <cerrno>
+#include <system_error>
 #include <utility>
 
 #include "titan/io/atomic_file.h"
@@ -40,8 +41,10 @@ struct ArrowStreamWriter::State {
   Status check(int code, const char* action) const {
     if (code == NANOARROW_OK) return ok_status();
     if (!write_status.ok()) return write_status;
-    return internal_error("[arrow] cannot ", action, " ", file.path(), ": ", error.message,
-                          " (code ", code, ")");
+    // Most of nanoarrow's functions give an errno without a text.
+    const std::string why =
+        error.message[0] != '\0' ? error.message : std::generic_category().message(code);
+    return internal_error("[arrow] cannot ", action, " ", file.path(), ": ", why);
   }
 
   static ArrowErrorCode write(ArrowIpcOutputStream* stream, const void* data, int64_t size,

@@ -1,6 +1,5 @@
 #include "titan/io/saved_folder.h"
 
-#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 
@@ -69,7 +68,6 @@ StatusOr<SavedFolder> SavedFolder::open(const std::string& folder) {
   TITAN_ASSIGN_OR_RETURN(const std::vector<std::string> names, data_files(root / kState, state));
   SavedFolder result;
   result.path_ = folder;
-  int64_t end = 0;
   for (const std::string& name : names) {
     if (!fs::exists(root / name, ignored))
       return not_found("[arrow] ", (root / kState).string(), " lists a file that is not there (",
@@ -78,8 +76,9 @@ StatusOr<SavedFolder> SavedFolder::open(const std::string& folder) {
     if (!file.has_end_mark())
       TITAN_LOG(WARNING) << "[arrow] " << file.path() << " has no end mark: it may have been cut "
                          << "between two record batches (" << file.num_rows() << " rows read)";
-    end += file.num_rows();
-    result.ends_.push_back(end);
+    if (!result.rows_.add(file.num_rows()))
+      return data_loss("[arrow] ", file.path(), " claims ", file.num_rows(),
+                       " rows: with the files before it more than 64 bits count");
     result.files_.push_back(std::move(file));
     constexpr std::size_t kFilesPerLine = 500;  // each costs a few reads: seconds on a slow disk
     if (result.files_.size() % kFilesPerLine == 0)
@@ -87,14 +86,6 @@ StatusOr<SavedFolder> SavedFolder::open(const std::string& folder) {
                       << " files of " << folder;
   }
   return result;
-}
-
-std::pair<std::size_t, int64_t> SavedFolder::find(int64_t row) const {
-  TITAN_CHECK(row >= 0 && row < num_rows(), "[arrow] row out of range (", row, " of ", num_rows(),
-              ")");
-  const auto file =
-      static_cast<std::size_t>(std::upper_bound(ends_.begin(), ends_.end(), row) - ends_.begin());
-  return {file, row - (file == 0 ? 0 : ends_[file - 1])};
 }
 
 std::string SavedFolder::describe(int64_t row) const {

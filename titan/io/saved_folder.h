@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "titan/base/segments.h"
 #include "titan/base/status.h"
 #include "titan/io/arrow_stream.h"
 
@@ -19,18 +20,18 @@ class SavedFolder {
   static StatusOr<SavedFolder> open(const std::string& folder);
 
   const std::string& path() const { return path_; }
-  int64_t num_rows() const { return ends_.empty() ? 0 : ends_.back(); }
+  int64_t num_rows() const { return rows_.total(); }
   const std::vector<ArrowStreamFile>& files() const { return files_; }
 
   /// File and row within it of `row` in [0, num_rows()).
-  std::pair<std::size_t, int64_t> find(int64_t row) const;
+  Segments::Place find(int64_t row) const { return rows_.find(row); }
   /// "data-00000-of-00003.arrow row 5".
   std::string describe(int64_t row) const;
 
  private:
   std::string path_;
   std::vector<ArrowStreamFile> files_;
-  std::vector<int64_t> ends_;
+  Segments rows_;  ///< of each file
 };
 
 /// Whether `folder` looks like one: it holds state.json or dataset_info.json.
