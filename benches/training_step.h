@@ -13,7 +13,7 @@
 #include "titan/ops/backend.h"
 #include "titan/optim/adamw.h"
 #include "titan/optim/grad_norm.h"
-#include "titan/parallel/data_parallel.h"
+#include "titan/parallel/engine.h"
 #include "titan/protocols/block_runner.h"
 
 namespace titan::benches {
@@ -29,32 +29,29 @@ class TrainingStep {
  public:
   TrainingStep(std::shared_ptr<Model> model, double lr)
       : lr_(lr),
-        parameters_(split_into_units(*model), at::kFloat),
-        gradients_(parameters_, alone_),
-        runner_(make_plain_runner(std::move(model), &gradients_)),
-        optimizer_(parameters_.units(), optim::AdamWOptions{}) {}
+        engine_(split_into_units(*model), {}),
+        runner_(make_plain_runner(std::move(model), &engine_)),
+        optimizer_(engine_.parameters().units(), optim::AdamWOptions{}) {}
 
   /// The loss of one step.
   double run(const StepInputs& inputs) {
     state_.begin(++count_, lr_);
-    gradients_.begin_step(/*accumulation=*/1);
-    gradients_.begin_micro_batch(0);
+    engine_.begin_step(/*accumulation=*/1);
+    engine_.begin_micro_batch(0);
     const at::Tensor loss = runner_->forward_backward(
         inputs.x_t, inputs.t, inputs.condition,
         [&](const at::Tensor& prediction) { return at::mse_loss(prediction, inputs.target); });
-    gradients_.finish();
+    engine_.finish();
     const torch::NoGradGuard no_grad;
-    const at::Tensor norm = optim::global_grad_norm(parameters_.units());
+    const at::Tensor norm = optim::global_grad_norm(engine_.parameters().units());
     optimizer_.step(state_, optim::clip_coefficient(norm, /*max_norm=*/1.0));
-    parameters_.refresh_compute();
+    engine_.parameters().weights_changed();
     return loss.item<double>();
   }
 
  private:
   double lr_;
-  parallel::Communicator alone_;
-  parallel::FlatParameters parameters_;
-  parallel::DataParallel gradients_;
+  parallel::ParallelEngine engine_;
   std::unique_ptr<BlockRunner> runner_;
   optim::AdamW optimizer_;
   optim::StepState state_{at::kCPU};

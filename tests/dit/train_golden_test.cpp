@@ -92,7 +92,7 @@ void run_schedule(const GoldenCase& golden, const std::string& name, bool fused)
   const auto model = std::make_shared<models::Dit>(config);
   const Weights start = golden.with_prefix("param.");
   testing::load_parameters(*model, start);
-  FlatParameters parameters(split_into_units(*model), at::kFloat);
+  FlatParameters parameters(split_into_units(*model));
   FillGradients hooks(parameters);
   const auto runner = make_plain_runner(model, &hooks);
   const objectives::RectifiedFlow objective({}, 0);
@@ -123,7 +123,7 @@ void run_schedule(const GoldenCase& golden, const std::string& name, bool fused)
     state.begin(n, adam.at("lr").get<double>() * optim::lr_multiplier(schedule, steps, n - 1));
     const at::Tensor norm = optim::global_grad_norm(parameters.units());
     optimizer.step(state, optim::clip_coefficient(norm, conditions.at("clip").at("max_norm")));
-    parameters.refresh_compute();
+    parameters.weights_changed();
     ema.update(n);
 
     report.add("loss", name, loss, golden.at(prefix + "loss")[n - 1]);

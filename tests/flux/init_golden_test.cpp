@@ -108,7 +108,7 @@ void check_support(const nlohmann::json& json) {
   const models::FluxConfig config = testing::flux_config(json);
   const auto model = std::make_shared<models::Flux>(config);
   model->initialize(/*seed=*/5);
-  parallel::FlatParameters parameters(split_into_units(*model), at::kFloat);
+  parallel::FlatParameters parameters(split_into_units(*model));
   Gradients gradients(parameters);
   const auto runner = make_plain_runner(model, &gradients);
   optim::AdamW optimizer(parameters.units(), {.weight_decay = 0.0});
@@ -140,7 +140,7 @@ void check_support(const nlohmann::json& json) {
     }
     state.begin(++step, /*new_lr=*/1e-3);
     optimizer.step(state);
-    parameters.refresh_compute();
+    parameters.weights_changed();
   }
 }
 

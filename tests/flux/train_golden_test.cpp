@@ -139,7 +139,7 @@ void train_run(const GoldenCase& golden, const GoldenCase& tiny, const nlohmann:
   const auto model = std::make_shared<models::Flux>(testing::flux_config(golden.json));
   const std::map<std::string, at::Tensor> start = start_weights(golden, tiny);
   testing::load_parameters(*model, start);
-  FlatParameters parameters(split_into_units(*model), at::kFloat);
+  FlatParameters parameters(split_into_units(*model));
   FillGradients hooks(parameters);
   const auto runner = make_plain_runner(model, &hooks);
   const models::FluxObjective objective({}, 0);
@@ -166,7 +166,7 @@ void train_run(const GoldenCase& golden, const GoldenCase& tiny, const nlohmann:
     state.begin(n, adam.at("lr").get<double>() * optim::lr_multiplier(schedule, steps, n - 1));
     const at::Tensor norm = optim::global_grad_norm(parameters.units());
     optimizer.step(state, optim::clip_coefficient(norm, adam.at("max_norm")));
-    parameters.refresh_compute();
+    parameters.weights_changed();
 
     const auto relative = [](double a, double b) { return std::abs(a - b) / std::abs(b); };
     report.add("loss", name, relative(loss.item<double>(), expected.at("loss")));

@@ -73,8 +73,8 @@ TEST_CASE("layouts that do not fit", "[integration]") {
   refused({"--training.global_batch_size=20"}, {"global_batch_size", "16 and 24"});
   refused({"--parallelism.data_parallel_replicate_degree=3"}, {"replicate", "3"});
   refused({"--parallelism.data_parallel_replicate_degree=1",
-           "--parallelism.data_parallel_shard_degree=2"},
-          {"shard", "2"}, 2, {{"NGPU", "2"}});
+           "--parallelism.data_parallel_shard_degree=3"},
+          {"replicate=1, shard=3, world_size=2"}, 2, {{"NGPU", "2"}});
   refused({"--parallelism.tensor_parallel_degree=2"}, {"tensor_parallel_degree"});
   refused({"--job.device=cuda"}, {"cuda"});
 }

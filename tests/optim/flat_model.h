@@ -30,7 +30,8 @@ struct FlatModel {
       }
       units.push_back(std::move(unit));
     }
-    parameters = std::make_unique<parallel::FlatParameters>(units, compute_dtype);
+    parameters = std::make_unique<parallel::FlatParameters>(
+        units, parallel::FlatParametersOptions{.compute_dtype = compute_dtype});
     draw_gradients(1.0);
   }
 

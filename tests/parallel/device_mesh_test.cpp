@@ -28,12 +28,19 @@ std::string refusal(const ParallelismSection& section, int64_t world_size) {
 }  // namespace
 
 TEST_CASE("Degrees resolve to the world size, -1 is the rest", "[parallel]") {
-  const auto [replicate, shard, world] = GENERATE(table<int64_t, int64_t, int64_t>(
-      {{1, 1, 1}, {1, -1, 1}, {4, 1, 4}, {-1, 1, 6}, {2, -1, 8}, {1, -1, 8}, {8, -1, 8}}));
+  const auto [replicate, shard, world] = GENERATE(table<int64_t, int64_t, int64_t>({{1, 1, 1},
+                                                                                    {1, -1, 1},
+                                                                                    {4, 1, 4},
+                                                                                    {-1, 1, 6},
+                                                                                    {2, -1, 8},
+                                                                                    {1, -1, 8},
+                                                                                    {8, -1, 8},
+                                                                                    {-1, 4, 8},
+                                                                                    {2, 4, 8}}));
   const ParallelDims dims = resolve_parallel_dims(degrees(replicate, shard), world).value();
   REQUIRE(dims.world_size() == world);
   REQUIRE(dims.dp_size() == world);
-  REQUIRE(dims.dp_shard == 1);  // sharding is not built: the rest becomes replicas
+  REQUIRE(dims.dp_replicate == (replicate == -1 ? world / shard : replicate));
 }
 
 TEST_CASE("Degrees that do not fit are refused with the numbers", "[parallel]") {
@@ -42,7 +49,7 @@ TEST_CASE("Degrees that do not fit are refused with the numbers", "[parallel]") 
   REQUIRE_THAT(refusal(degrees(3, -1), 8), Contains("(replicate=3, shard=-1, world_size=8)"));
   REQUIRE_THAT(refusal(degrees(2, 1), 1), Contains("(replicate=2, shard=1, world_size=1)"));
   REQUIRE_THAT(refusal(degrees(-1, -1), 4), Contains("only one degree may be -1"));
-  REQUIRE_THAT(refusal(degrees(1, 2), 2), Contains("data_parallel_replicate_degree"));
+  REQUIRE_THAT(refusal(degrees(1, 2), 3), Contains("(replicate=1, shard=2, world_size=3)"));
   REQUIRE_THAT(refusal(degrees(0, 1), 2), Contains("must be -1 or at least 1"));
   ParallelismSection tensor_parallel;
   tensor_parallel.tensor_parallel_degree = 2;
@@ -62,6 +69,10 @@ TEST_CASE("DeviceMesh numbers ranks row-major and keeps rank order inside a grou
   REQUIRE(mesh.group("dp_replicate") == std::vector<int64_t>{3, 9});
   REQUIRE(mesh.group("tp") == std::vector<int64_t>{8, 9});
   REQUIRE(mesh.group("pp") == std::vector<int64_t>{9});
+  REQUIRE(mesh.group("dp") == std::vector<int64_t>{1, 3, 5, 7, 9, 11});
+  REQUIRE(mesh.size("dp") == 6);
+  REQUIRE(mesh.coordinate("dp") == 4);
+  REQUIRE(mesh.size("dp_shard_cp") == 3);
   REQUIRE_THROWS_WITH(mesh.coordinate("dq"), Catch::Matchers::Contains("no axis \"dq\""));
   REQUIRE_THROWS_WITH(DeviceMesh(dims, 12),
                       Catch::Matchers::Contains("rank outside the mesh (rank=12, world_size=12)"));

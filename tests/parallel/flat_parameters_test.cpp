@@ -1,6 +1,7 @@
 #include "tests/support/catch.h"
 
 #include "titan/parallel/flat_parameters.h"
+#include "titan/parallel/unit_gather.h"
 
 #include <cstdint>
 
@@ -10,6 +11,7 @@ using titan::ModelUnit;
 using titan::parallel::FlatParameters;
 using titan::parallel::FlatUnit;
 using titan::parallel::fragment_view;
+using titan::parallel::UnitGather;
 
 namespace {
 
@@ -29,7 +31,9 @@ TEST_CASE("FlatParameters keeps values and turns leaves into aligned views", "[p
   std::vector<at::Tensor> before;
   for (const ModelUnit& unit : units)
     for (const at::Tensor& leaf : unit.parameters) before.push_back(leaf.detach().clone());
-  FlatParameters flat(units, dtype);
+  FlatParameters flat(units, {.compute_dtype = dtype});
+  UnitGather gather(flat, {}, {.num_units = 3});
+  for (std::size_t u = 0; u < 3; ++u) gather.before_forward(u);
 
   REQUIRE(flat.num_parameters() == 15 + 7 + 16);
   REQUIRE(flat.units().size() == 3);
@@ -38,7 +42,6 @@ TEST_CASE("FlatParameters keeps values and turns leaves into aligned views", "[p
     const FlatUnit& unit = flat.units()[u];
     REQUIRE(unit.name == units[u].name);
     REQUIRE(unit.master.numel() == unit.grad.numel());
-    REQUIRE(unit.compute.scalar_type() == dtype);
     for (std::size_t i = 0; i < unit.fragments.size(); ++i, ++number) {
       const at::Tensor& leaf = units[u].parameters[i];
       REQUIRE(leaf.is_leaf());
@@ -46,7 +49,6 @@ TEST_CASE("FlatParameters keeps values and turns leaves into aligned views", "[p
       REQUIRE(leaf.scalar_type() == dtype);
       REQUIRE(reinterpret_cast<std::uintptr_t>(leaf.data_ptr()) % 64 == 0);
       REQUIRE(unit.fragments[i].shape == leaf.sizes().vec());
-      REQUIRE(leaf.data_ptr() == fragment_view(unit.compute, unit.fragments[i]).data_ptr());
       REQUIRE(torch::equal(leaf.detach(), before[number].to(dtype)));
       REQUIRE(torch::equal(fragment_view(unit.master, unit.fragments[i]),
                            before[number].reshape({-1})));
@@ -55,13 +57,13 @@ TEST_CASE("FlatParameters keeps values and turns leaves into aligned views", "[p
 }
 
 TEST_CASE("FlatParameters' padding stays zero and gradients lie end to end", "[parallel]") {
-  FlatParameters flat(two_units(), at::kFloat);
+  FlatParameters flat(two_units());
   const FlatUnit& first = flat.units()[0];
-  REQUIRE(first.master.numel() == 32);  // 15 -> 16, 7 -> 16
+  REQUIRE(first.master.numel() == 64);  // 15 -> 32, 7 -> 32
   REQUIRE(first.master[15].item<float>() == 0.0F);
-  REQUIRE(first.master.narrow(0, 23, 9).abs().sum().item<float>() == 0.0F);
-  REQUIRE(flat.gradients().numel() == 48);
-  REQUIRE(flat.units()[1].grad.data_ptr() == flat.gradients().narrow(0, 32, 16).data_ptr());
+  REQUIRE(first.master.narrow(0, 39, 25).abs().sum().item<float>() == 0.0F);
+  REQUIRE(flat.gradients().numel() == 96);
+  REQUIRE(flat.units()[1].grad.data_ptr() == flat.gradients().narrow(0, 64, 32).data_ptr());
 }
 
 TEST_CASE(
@@ -70,7 +72,7 @@ TEST_CASE(
     "[parallel]") {
   const std::vector<ModelUnit> units = two_units();
   const at::Tensor weight = units[1].parameters[0];
-  FlatParameters flat(units, at::kFloat);
+  FlatParameters flat(units);
   const at::Tensor x = torch::randn({2, 4}).requires_grad_();
   const at::Tensor expected = torch::autograd::grad({(x.matmul(weight.detach())).sum()}, {x})[0];
   const at::Tensor y = x.matmul(weight).sum();
@@ -83,18 +85,21 @@ TEST_CASE(
     flat.units()[1].master.add_(1.0);  // an optimizer step
   }
   REQUIRE(weight._version() == version);
-  REQUIRE(torch::allclose(weight.detach().reshape({-1}), flat.units()[1].master));
+  REQUIRE(torch::allclose(weight.detach().reshape({-1}), flat.units()[1].master.narrow(0, 0, 16)));
   REQUIRE(torch::autograd::grad({(x.matmul(weight)).sum()}, {weight})[0].defined());
 }
 
-TEST_CASE("refresh_compute rounds the master weights to bfloat16", "[parallel]") {
+TEST_CASE("changed master weights reach the model rounded to bfloat16", "[parallel]") {
   const std::vector<ModelUnit> units = two_units();
-  FlatParameters flat(units, at::kBFloat16);
+  FlatParameters flat(units, {.compute_dtype = at::kBFloat16});
+  UnitGather gather(flat, {}, {.num_units = 3});
+  gather.before_forward(0);
   {
     const torch::NoGradGuard no_grad;
     flat.units()[0].master.mul_(3.0);
   }
-  flat.refresh_compute();
+  flat.weights_changed();
+  gather.before_forward(0);
   const FlatUnit& unit = flat.units()[0];
   REQUIRE(torch::equal(units[0].parameters[0].detach().reshape({-1}),
                        fragment_view(unit.master, unit.fragments[0]).to(at::kBFloat16)));
@@ -103,11 +108,6 @@ TEST_CASE("refresh_compute rounds the master weights to bfloat16", "[parallel]")
 TEST_CASE("FlatParameters refuses parameters it cannot take over", "[parallel]") {
   std::vector<ModelUnit> half = {
       {.name = "embed", .parameter_names = {"w"}, .parameters = {torch::ones({2}, at::kHalf)}}};
-  REQUIRE_THROWS_WITH(FlatParameters(half, at::kFloat),
+  REQUIRE_THROWS_WITH(FlatParameters{half},
                       Catch::Matchers::Contains("must be float32 (w is Half)"));
-  std::vector<ModelUnit> meta = {{.name = "embed",
-                                  .parameter_names = {"w"},
-                                  .parameters = {torch::ones({2}, at::device(at::kMeta))}}};
-  REQUIRE_THROWS_WITH(FlatParameters(meta, at::kFloat),
-                      Catch::Matchers::Contains("must be materialised (w)"));
 }

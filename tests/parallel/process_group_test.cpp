@@ -31,7 +31,7 @@ ProcessResult run_job(const std::string& mode, std::map<std::string, std::string
 TEST_CASE("A group of one opens nothing", "[parallel]") {
   auto group = titan::parallel::ProcessGroupGuard::create({}).value();
   REQUIRE(group->world_size() == 1);
-  REQUIRE(group->collectives().size() == 1);
+  REQUIRE(group->open_group("alone", {0}).size() == 1);
   REQUIRE(group->control().all_gather_text("x").size() == 1);
   group->use_train_timeout();
   group->close();

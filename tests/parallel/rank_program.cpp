@@ -2,8 +2,10 @@
 #include <signal.h>
 #include <cstdio>
 #include <cstdlib>
+#include <numeric>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
@@ -20,7 +22,9 @@ using titan::parallel::ProcessGroupGuard;
 namespace {
 
 int run(const std::string& mode, ProcessGroupGuard& group) {
-  Communicator& ranks = group.collectives();
+  std::vector<int64_t> everybody(static_cast<std::size_t>(group.world_size()));
+  std::iota(everybody.begin(), everybody.end(), 0);
+  Communicator ranks = group.open_group("everybody", everybody);
   const at::Tensor sum = at::full({1000}, group.rank() + 1.0);
   ranks.all_reduce_(sum);
   group.control().barrier();

@@ -6,6 +6,8 @@
 #include <functional>
 
 #include "titan/parallel/communicator.h"
+#include "titan/parallel/device_mesh.h"
+#include "titan/parallel/mesh_groups.h"
 
 namespace titan::testing {
 
@@ -13,5 +15,11 @@ namespace titan::testing {
 /// exception. Catch2's assertions are not thread-safe: bodies compute, the test asserts afterwards.
 void run_ranks(int num_ranks, const std::function<void(parallel::Communicator&)>& body,
                std::chrono::seconds timeout = std::chrono::seconds(30));
+
+/// The same on a mesh: `dims.world_size()` ranks, each with the groups that the engine uses.
+void run_mesh(
+    const parallel::ParallelDims& dims,
+    const std::function<void(const parallel::DeviceMesh&, const parallel::MeshGroups&)>& body,
+    std::chrono::seconds timeout = std::chrono::seconds(30));
 
 }  // namespace titan::testing

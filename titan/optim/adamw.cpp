@@ -32,22 +32,31 @@ void append_segments(std::size_t unit_index, const parallel::FlatUnit& unit,
             [](const auto& a, const auto& b) { return a.local_offset < b.local_offset; });
   const std::size_t first = segments.size();
   for (const parallel::Fragment& fragment : fragments) {
-    const bool decay = !matches(fragment.name, no_decay);
-    if (segments.size() > first && segments.back().decay == decay) continue;
+    const bool decay = fragment.trainable && !matches(fragment.name, no_decay);
+    if (segments.size() > first && segments.back().decay == decay &&
+        segments.back().frozen == !fragment.trainable)
+      continue;
     if (segments.size() > first)
       segments.back().length = fragment.local_offset - segments.back().offset;
-    segments.push_back(
-        {.unit = unit_index, .offset = fragment.local_offset, .length = 0, .decay = decay});
+    segments.push_back({.unit = unit_index,
+                        .offset = fragment.local_offset,
+                        .length = 0,
+                        .decay = decay,
+                        .frozen = !fragment.trainable});
   }
   if (segments.size() > first)
     segments.back().length = unit.master.numel() - segments.back().offset;
+  segments.erase(std::remove_if(segments.begin() + static_cast<std::ptrdiff_t>(first),
+                                segments.end(), [](const auto& one) { return one.frozen; }),
+                 segments.end());
 }
 
 // The fused update takes raw pointers: it ignores strides and mixes up dtypes without a word.
 void check_buffers(const parallel::FlatUnit& unit) {
   for (const at::Tensor* tensor : {&unit.master, &unit.grad}) {
     TITAN_CHECK(tensor->dim() == 1 && tensor->is_contiguous() &&
-                    tensor->scalar_type() == at::kFloat && tensor->numel() == unit.master.numel(),
+                    tensor->scalar_type() == at::kFloat &&
+                    (tensor->numel() == unit.master.numel() || unit.grad.numel() == 0),
                 "[adamw] master and grad are contiguous float32 of one length (", unit.name, ")");
   }
 }
@@ -68,8 +77,8 @@ AdamW::AdamW(std::vector<parallel::FlatUnit>& units, AdamWOptions options)
   for (std::size_t u = 0; u < units_.size(); ++u) {
     check_buffers(units_[u]);
     moments_.push_back({.unit = units_[u].name,
-                        .exp_avg = at::zeros_like(units_[u].master),
-                        .exp_avg_sq = at::zeros_like(units_[u].master)});
+                        .exp_avg = at::zeros_like(units_[u].grad),
+                        .exp_avg_sq = at::zeros_like(units_[u].grad)});
     append_segments(u, units_[u], options_.no_decay, segments_);
   }
 }

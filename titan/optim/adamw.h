@@ -42,9 +42,10 @@ class AdamW {
   AdamW(std::vector<parallel::FlatUnit>& units, AdamWOptions options);
 
   /// One update of every unit's `master` from its `grad`. Gradients are scaled by
-  /// `clip_coefficient` ([] float32) in place first, unless it is undefined. `compute` is not
-  /// refreshed. The count of steps is the caller's: state.step. Nothing but the gradients changes
-  /// where `skip` ([] float32 on the device, or undefined) is 1.
+  /// `clip_coefficient` ([] float32) in place first, unless it is undefined. The caller
+  /// tells the parameters that weights have changed. The count of steps is the caller's:
+  /// state.step. Nothing but the gradients changes where `skip` ([] float32 on the device, or
+  /// undefined) is 1.
   void step(const StepState& state, const at::Tensor& clip_coefficient = {},
             const at::Tensor& skip = {});
 
@@ -59,6 +60,7 @@ class AdamW {
     int64_t offset = 0;
     int64_t length = 0;
     bool decay = true;
+    bool frozen = false;  ///< only while segments are laid out; none of segments() is
   };
   const std::vector<Segment>& segments() const { return segments_; }
 

@@ -60,7 +60,7 @@ void Ema::swap() {
       average.copy_(buffer);
     }
   }
-  parameters_.refresh_compute();
+  parameters_.weights_changed();
 }
 
 Ema::Scope::~Scope() {

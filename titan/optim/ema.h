@@ -32,8 +32,8 @@ class Ema {
   /// Makes the average a copy of the weights again.
   void copy_weights();
 
-  /// Exchanges the contents of weights and average (no storage moves, so the model's leaves see it)
-  /// and refreshes what the model computes with. Twice gives every bit back.
+  /// Exchanges the contents of weights and average (no storage moves); the model computes with the
+  /// other from its next pass on. Twice gives every bit back.
   void swap();
 
   /// The average of each unit, in order, as its flat buffers; contents may be overwritten by a

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
@@ -43,6 +44,20 @@ auto translate_errors(const std::string& what, Function&& function) {
   }
 }
 
+void check_parts(const char* operation, const at::Tensor& whole, const at::Tensor& part,
+                 int ranks) {
+  TITAN_CHECK(whole.is_contiguous() && part.is_contiguous() &&
+                  whole.numel() == part.numel() * ranks &&
+                  whole.scalar_type() == part.scalar_type(),
+              "[parallel] ", operation, " wants contiguous parts of one dtype and length (",
+              whole.numel(), " elements in all, ", part.numel(), " a rank, ", ranks, " ranks)");
+}
+
+void copy_unless_same(const at::Tensor& to, const at::Tensor& from) {
+  const at::NoGradGuard no_grad;
+  if (to.data_ptr() != from.data_ptr()) to.copy_(from);
+}
+
 }  // namespace
 
 PendingCollective::PendingCollective(c10::intrusive_ptr<c10d::Work> work, std::string what)
@@ -73,6 +88,31 @@ PendingCollective Communicator::all_reduce_async_(const at::Tensor& tensor, Redu
 
 void Communicator::all_reduce_(const at::Tensor& tensor, Reduction reduction) {
   all_reduce_async_(tensor, reduction).wait();
+}
+
+PendingCollective Communicator::all_gather_async_(const at::Tensor& output,
+                                                  const at::Tensor& input) {
+  check_parts("all-gather", output, input, size());
+  if (size() == 1) {
+    copy_unless_same(output, input);
+    return {};
+  }
+  at::Tensor whole = output, part = input;
+  const std::string what = describe("all-gather", *backend_);
+  return {translate_errors(what, [&] { return backend_->_allgather_base(whole, part); }), what};
+}
+
+PendingCollective Communicator::reduce_scatter_async_(const at::Tensor& output,
+                                                      const at::Tensor& input) {
+  check_parts("reduce-scatter", input, output, size());
+  if (size() == 1) {
+    copy_unless_same(output, input);
+    return {};
+  }
+  at::Tensor whole = input, part = output;
+  const std::string what = describe("reduce-scatter", *backend_);
+  return {translate_errors(what, [&] { return backend_->_reduce_scatter_base(part, whole); }),
+          what};
 }
 
 void Communicator::broadcast_(const at::Tensor& tensor, int root) {
@@ -115,10 +155,7 @@ std::vector<std::string> Communicator::all_gather_text(const std::string& text) 
   std::copy(text.begin(), text.end(), own.mutable_data_ptr<uint8_t>() + sizeof(length));
   own = own.to(device_);
   at::Tensor all = at::empty({size() * width}, own.options());
-  const std::string what = describe("all-gather", *backend_);
-  PendingCollective(translate_errors(what, [&] { return backend_->_allgather_base(all, own); }),
-                    what)
-      .wait();
+  all_gather_async_(all, own).wait();
   all = all.cpu();  // host sync
 
   std::vector<std::string> texts;

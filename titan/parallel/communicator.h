@@ -48,6 +48,14 @@ class Communicator {
   [[nodiscard]] PendingCollective all_reduce_async_(const at::Tensor& tensor,
                                                     Reduction reduction = Reduction::kSum);
   void all_reduce_(const at::Tensor& tensor, Reduction reduction = Reduction::kSum);
+  /// Every rank's contiguous `input`, end to end in order of rank: output [size() * input.numel()].
+  /// `input` may be this rank's part of `output`.
+  [[nodiscard]] PendingCollective all_gather_async_(const at::Tensor& output,
+                                                    const at::Tensor& input);
+  /// This rank's part of the sum over ranks of `input` [size() * output.numel()]. `output` may be
+  /// that part of `input`.
+  [[nodiscard]] PendingCollective reduce_scatter_async_(const at::Tensor& output,
+                                                        const at::Tensor& input);
   /// Copies the root's contiguous tensor to every rank, in place.
   void broadcast_(const at::Tensor& tensor, int root = 0);
   /// Returns when every rank has come here. // host sync

@@ -1,6 +1,7 @@
 // device_mesh.h: ranks laid out on named axes. No torch.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -26,16 +27,19 @@ class DeviceMesh {
   const std::vector<MeshAxis>& axes() const { return axes_; }
   int64_t rank() const { return rank_; }
   int64_t world_size() const { return dims_.world_size(); }
-  /// This rank's position on an axis; throws titan::Error for an unknown name.
+  /// Number of ranks along an axis, or along several flattened to one (torchtitan's names):
+  /// "dp" = dp_replicate x dp_shard, "dp_shard_cp", "dp_cp". Throws titan::Error for another name.
+  int64_t size(const std::string& axis) const;
+  /// This rank's position there.
   int64_t coordinate(const std::string& axis) const;
-  /// Global ranks that differ from this one on `axis` alone, in order; this rank among them.
+  /// Global ranks that differ from this one there alone, in order; this rank among them.
   std::vector<int64_t> group(const std::string& axis) const;
   /// Position among the ranks that see different samples, and their number.
-  int64_t dp_rank() const;
+  int64_t dp_rank() const { return coordinate("dp"); }
   int64_t dp_size() const { return dims_.dp_size(); }
 
  private:
-  std::size_t index_of(const std::string& axis) const;
+  std::vector<std::size_t> indices_of(const std::string& axis) const;
   int64_t stride_of(std::size_t index) const;
 
   ParallelDims dims_;

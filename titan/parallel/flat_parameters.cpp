@@ -1,6 +1,7 @@
 #include "titan/parallel/flat_parameters.h"
 
-#include <algorithm>
+#include <optional>
+#include <utility>
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/zeros.h>
@@ -10,34 +11,42 @@
 namespace titan::parallel {
 namespace {
 
-constexpr int64_t kAlignmentBytes = 64;  // a cache line, and the widest vector register
-
-int64_t round_up(int64_t value, int64_t multiple) {
-  return (value + multiple - 1) / multiple * multiple;
-}
-
-void check_leaf(const std::string& name, const at::Tensor& leaf, const at::Device& device) {
-  TITAN_CHECK(leaf.is_leaf(), "[flat parameters] a parameter must be a leaf (", name, ")");
-  TITAN_CHECK(!leaf.is_meta(), "[flat parameters] a parameter must be materialised (", name, ")");
-  TITAN_CHECK(leaf.scalar_type() == at::kFloat, "[flat parameters] parameters must be float32 (",
-              name, " is ", leaf.scalar_type(), ")");
-  TITAN_CHECK(leaf.device() == device, "[flat parameters] parameters must lie on one device (",
-              name, " on ", leaf.device(), ", others on ", device, ")");
-}
-
-/// Places the parameters of `unit` one after another; returns the length of the flat buffers.
-int64_t lay_out(const ModelUnit& unit, int64_t alignment, std::vector<Fragment>& fragments) {
-  int64_t offset = 0;
+std::vector<ParameterShape> shapes_of(const ModelUnit& unit) {
+  std::vector<ParameterShape> shapes;
   for (std::size_t i = 0; i < unit.parameters.size(); ++i) {
     const at::Tensor& leaf = unit.parameters[i];
-    fragments.push_back({.name = unit.parameter_names[i],
-                         .shape = leaf.sizes().vec(),
-                         .global_offset = 0,
-                         .local_offset = offset,
-                         .length = leaf.numel()});
-    offset = round_up(offset + leaf.numel(), alignment);
+    shapes.push_back({.name = unit.parameter_names[i],
+                      .shape = leaf.sizes().vec(),
+                      .trainable = leaf.requires_grad()});
   }
-  return offset;
+  return shapes;
+}
+
+at::Device device_of(const std::vector<ModelUnit>& units) {
+  for (const ModelUnit& unit : units) {
+    for (const at::Tensor& leaf : unit.parameters) {
+      if (!leaf.is_meta()) return leaf.device();
+    }
+  }
+  return at::kCPU;
+}
+
+void check_leaf(const std::string& name, const at::Tensor& leaf) {
+  TITAN_CHECK(leaf.scalar_type() == at::kFloat, "[flat parameters] parameters must be float32 (",
+              name, " is ", leaf.scalar_type(), ")");
+}
+
+/// Copies what this rank holds of the leaves into its slice.
+void take_over(const FlatUnit& unit, const UnitLayout& layout,
+               const std::vector<at::Tensor>& leaves) {
+  for (const Fragment& fragment : unit.fragments) {
+    for (std::size_t i = 0; i < leaves.size(); ++i) {
+      if (layout.parameters[i].name != fragment.name || leaves[i].is_meta()) continue;
+      const at::Tensor values = leaves[i].detach().reshape({-1});
+      fragment_view(unit.master, fragment)
+          .copy_(values.narrow(0, fragment.global_offset, fragment.length));
+    }
+  }
 }
 
 }  // namespace
@@ -46,61 +55,67 @@ at::Tensor fragment_view(const at::Tensor& flat, const Fragment& fragment) {
   return flat.narrow(0, fragment.local_offset, fragment.length);
 }
 
-FlatParameters::FlatParameters(const std::vector<ModelUnit>& units, at::ScalarType compute_dtype) {
-  const at::NoGradGuard no_grad;
-  // One layout for all buffers of a unit: aligned even where an element is smallest.
-  const int64_t alignment =
-      kAlignmentBytes / std::min<int64_t>(4, static_cast<int64_t>(c10::elementSize(compute_dtype)));
-  at::Device device(at::kCPU);
-  for (const ModelUnit& unit : units) {
-    if (!unit.parameters.empty()) device = unit.parameters.front().device();
-  }
-  const auto options = at::TensorOptions().device(device).dtype(at::kFloat);
-
-  std::vector<int64_t> lengths;
-  int64_t total = 0;
-  for (const ModelUnit& unit : units) {
-    FlatUnit flat;
-    flat.name = unit.name;
-    lengths.push_back(lay_out(unit, alignment, flat.fragments));
-    total += lengths.back();
-    units_.push_back(std::move(flat));
-  }
-  gradients_ = at::zeros({total}, options);
-
-  int64_t start = 0;
-  for (std::size_t u = 0; u < units.size(); ++u) {
-    FlatUnit& flat = units_[u];
-    flat.grad = gradients_.narrow(0, start, lengths[u]);
-    start += lengths[u];
-    flat.master = at::zeros({lengths[u]}, options);
-    flat.compute = compute_dtype == at::kFloat
-                       ? flat.master
-                       : at::zeros({lengths[u]}, options.dtype(compute_dtype));
-    for (std::size_t i = 0; i < flat.fragments.size(); ++i) {
-      at::Tensor leaf = units[u].parameters[i];
-      check_leaf(flat.fragments[i].name, leaf, device);
-      fragment_view(flat.master, flat.fragments[i]).copy_(leaf.detach().reshape({-1}));
-      // set_data keeps the leaf's identity, requires_grad and version counter; only its storage
-      // changes.
-      leaf.set_data(fragment_view(flat.compute, flat.fragments[i]).view(flat.fragments[i].shape));
-    }
-  }
-  refresh_compute();
+at::TensorOptions FlatParameters::compute_options() const {
+  return at::TensorOptions().device(device_).dtype(options_.compute_dtype);
 }
 
-void FlatParameters::refresh_compute() {
+FlatParameters::FlatParameters(const std::vector<ModelUnit>& units,
+                               const FlatParametersOptions& options)
+    : options_(options), device_(options.device.value_or(device_of(units))) {
   const at::NoGradGuard no_grad;
-  for (FlatUnit& unit : units_) {
-    if (!unit.compute.is_same(unit.master)) unit.compute.copy_(unit.master);
+  int64_t gradients = 0;
+  for (const ModelUnit& unit : units) {
+    layouts_.push_back(lay_out_unit(unit.name, shapes_of(unit), options_.shard.ranks));
+    if (layouts_.back().trainable()) gradients += layouts_.back().shard_length;
   }
+  const auto state =
+      at::TensorOptions().dtype(at::kFloat).device(options_.offload ? at::kCPU : device_);
+  gradients_ = at::zeros({gradients}, state);
+  whole_.resize(units.size());
+  int64_t start = 0;
+  for (std::size_t u = 0; u < units.size(); ++u) {
+    const UnitLayout& layout = layouts_[u];
+    const int64_t length = layout.trainable() ? layout.shard_length : 0;
+    units_.push_back({.name = layout.name,
+                      .fragments = fragments_of(layout, options_.shard.rank),
+                      .master = {},
+                      .grad = gradients_.narrow(0, start, length)});
+    start += length;
+    place(u, units[u].parameters);
+  }
+}
+
+/// Gives a unit its memory and its leaves.
+void FlatParameters::place(std::size_t unit, const std::vector<at::Tensor>& leaves) {
+  const UnitLayout& layout = layouts_[unit];
+  FlatUnit& flat = units_[unit];
+  for (std::size_t i = 0; i < leaves.size(); ++i) check_leaf(layout.parameters[i].name, leaves[i]);
+  const int64_t first = options_.shard.rank * layout.shard_length;
+  if (options_.resident) whole_[unit] = at::zeros({layout.length}, compute_options());
+  // In float32 the slice is part of the whole buffer: the update writes what the model reads.
+  const bool in_place =
+      options_.resident && options_.compute_dtype == at::kFloat && !options_.offload;
+  flat.master = in_place ? whole_[unit].narrow(0, first, layout.shard_length)
+                         : at::zeros({layout.shard_length}, gradients_.options());
+  take_over(flat, layout, leaves);
+  storages_.emplace_back(layout, leaves, options_.compute_dtype, device_);
+  if (options_.resident) storages_.back().point_at(whole_[unit]);
+}
+
+void FlatParameters::initialize(Model& model, std::uint64_t seed) {
+  for (const FlatUnit& unit : units_) {
+    for (const Fragment& fragment : unit.fragments) {
+      model.initialize_parameter(
+          seed, fragment.name,
+          {fragment_view(unit.master, fragment), fragment.shape, fragment.global_offset});
+    }
+  }
+  weights_changed();
 }
 
 int64_t FlatParameters::num_parameters() const {
   int64_t count = 0;
-  for (const FlatUnit& unit : units_) {
-    for (const Fragment& fragment : unit.fragments) count += fragment.length;
-  }
+  for (const UnitLayout& layout : layouts_) count += layout.num_parameters();
   return count;
 }
 

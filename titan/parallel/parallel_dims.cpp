@@ -2,8 +2,6 @@
 
 #include <string>
 
-#include "titan/base/log.h"
-
 namespace titan::parallel {
 namespace {
 
@@ -40,12 +38,6 @@ StatusOr<ParallelDims> resolve_parallel_dims(const ParallelismSection& config, i
     return invalid_argument("[parallel] only one degree may be -1, the ranks that are left ",
                             degrees(config, world_size));
   }
-  if (shard > 1) {
-    return invalid_argument(
-        "[parallel] sharded parameters are not built yet: set "
-        "parallelism.data_parallel_replicate_degree instead of data_parallel_shard_degree ",
-        degrees(config, world_size));
-  }
   const int64_t fixed = replicate == -1 ? shard : replicate;
   const bool has_rest = replicate == -1 || shard == -1;
   if (has_rest ? world_size % fixed != 0 : replicate * shard != world_size) {
@@ -54,13 +46,6 @@ StatusOr<ParallelDims> resolve_parallel_dims(const ParallelismSection& config, i
   }
   if (replicate == -1) replicate = world_size / shard;
   if (shard == -1) shard = world_size / replicate;
-  if (shard > 1) {
-    TITAN_LOG(INFO)
-        << "[parallel] data_parallel_shard_degree=-1 leaves " << shard
-        << " ranks; sharding is not built yet, so each of them holds a copy of the model";
-    replicate *= shard;
-    shard = 1;
-  }
   return ParallelDims{.dp_replicate = replicate, .dp_shard = shard};
 }
 

@@ -22,9 +22,7 @@ struct ParallelDims {
 };
 
 /// Resolves the configured degrees (-1 = the ranks that are left, at most once) for `world_size`
-/// ranks; invalid_argument with the numbers where they do not fit. Parameters are replicated in
-/// this version: ranks left over for sharding become replicas, and an explicit shard degree above 1
-/// is refused.
+/// ranks; invalid_argument with the numbers where they do not fit.
 StatusOr<ParallelDims> resolve_parallel_dims(const ParallelismSection& config, int64_t world_size);
 
 }  // namespace titan::parallel

@@ -10,8 +10,8 @@
 
 namespace titan::parallel {
 
-/// Plain data parallel: every rank runs the whole model, `hooks` (a DataParallel) sum the
-/// gradients. `hooks` outlives the runner.
+/// Every rank runs all blocks on its own samples; `hooks` (a ParallelEngine) gather parameters and
+/// sum gradients. `hooks` outlives the runner.
 StatusOr<std::unique_ptr<BlockRunner>> default_parallelize(std::shared_ptr<Model> model,
                                                            const DeviceMesh& mesh,
                                                            const JobConfig& config,

@@ -1,14 +1,17 @@
 #include "titan/parallel/process_group.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <iostream>
+#include <numeric>
 #include <utility>
 
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
+#include "titan/base/check.h"
 #include "titan/base/log.h"
 #include "titan/parallel/backend_registry.h"
 #include "titan/parallel/cpu_share.h"
@@ -154,29 +157,41 @@ void ProcessGroupGuard::connect() {
                          << "; rank " << rank << " ends";
         end_process(failure.exit_code);
       });
-  const auto group = [&](const std::string& name, at::Device device) {
-    BackendRequest request;
-    request.store = c10::make_intrusive<c10d::PrefixStore>("titan/group/" + name, store_);
-    request.rank = env.rank;
-    request.size = env.world_size;
-    request.device = device;
-    request.timeout = options_.init_timeout;
-    request.name = name;
-    request.local_host = is_loopback(env.master_addr);
-    Communicator communicator(make_backend(request), device);
-    // LibTorch 2.11's flight recorder adds a group to an unguarded map at the group's first
-    // collective (pytorch/pytorch pull 179449): done here, on one thread, before a checkpoint's
-    // writer thread can use one group while training uses the other.
-    communicator.barrier();
-    return communicator;
-  };
-  control_ = group("control", at::kCPU);
-  collectives_ = group("collectives", options_.device);
+  std::vector<int64_t> everybody(static_cast<std::size_t>(env.world_size));
+  std::iota(everybody.begin(), everybody.end(), 0);
+  control_ = make_group("control", everybody, at::kCPU);
+}
+
+Communicator ProcessGroupGuard::make_group(const std::string& name,
+                                           const std::vector<int64_t>& ranks, at::Device device) {
+  const auto mine = std::find(ranks.begin(), ranks.end(), rank());
+  TITAN_CHECK(mine != ranks.end(), "[parallel] rank ", rank(), " is not of the group ", name);
+  BackendRequest request;
+  request.store = c10::make_intrusive<c10d::PrefixStore>("titan/group/" + name, store_);
+  request.rank = static_cast<int>(mine - ranks.begin());
+  request.size = static_cast<int>(ranks.size());
+  request.device = device;
+  request.timeout = options_.init_timeout;
+  request.name = name;
+  request.local_host = is_loopback(options_.env.master_addr);
+  Communicator communicator(make_backend(request), device);
+  // LibTorch 2.11's flight recorder adds a group to an unguarded map at the group's first
+  // collective (pytorch/pytorch pull 179449): done here, on one thread, before a checkpoint's
+  // writer thread can use one group while training uses the other.
+  communicator.barrier();
+  return communicator;
+}
+
+Communicator ProcessGroupGuard::open_group(const std::string& name,
+                                           const std::vector<int64_t>& ranks) {
+  if (ranks.size() == 1) return {};
+  groups_.push_back(make_group(name, ranks, options_.device));
+  return groups_.back();
 }
 
 void ProcessGroupGuard::use_train_timeout() {
   control_.set_timeout(options_.train_timeout);
-  collectives_.set_timeout(options_.train_timeout);
+  for (Communicator& group : groups_) group.set_timeout(options_.train_timeout);
 }
 
 RankFailure ProcessGroupGuard::report_failure(const std::string& cause, int exit_code) noexcept {
@@ -202,7 +217,7 @@ void ProcessGroupGuard::close() {
     if (serves_store_ || std::string(name) == "done") store_->wait({key}, kPartingTimeout);
   };
   meet_again("done");  // nobody takes down a connection that another still uses
-  collectives_.close();
+  for (Communicator& group : groups_) group.close();
   control_.close();
   closed_ = true;
   meet_again("left");  // the server goes last
@@ -213,7 +228,7 @@ ProcessGroupGuard::~ProcessGroupGuard() {
   if (closed_) return;
   report_failure(str_cat("rank ", rank(), " ended early"), 1);
   watch_.reset();
-  collectives_.abandon();
+  for (Communicator& group : groups_) group.abandon();
   control_.abandon();
   (void)store_.release();
 }

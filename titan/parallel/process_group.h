@@ -4,6 +4,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <ATen/core/Tensor.h>
 #include <torch/csrc/distributed/c10d/Store.hpp>
@@ -17,7 +18,7 @@ namespace titan::parallel {
 
 struct ProcessGroupOptions {
   RankEnv env;
-  at::Device device = at::kCPU;            ///< where gradients lie: Gloo for cpu, NCCL for cuda
+  at::Device device = at::kCPU;            ///< of open_group: Gloo for cpu, NCCL for cuda
   std::chrono::seconds init_timeout{300};  ///< until use_train_timeout()
   std::chrono::seconds train_timeout{100};
 };
@@ -42,8 +43,10 @@ class ProcessGroupGuard {
   int rank() const { return options_.env.rank; }
   int world_size() const { return options_.env.world_size; }
 
-  /// Tensors on options.device: gradients.
-  Communicator& collectives() { return collectives_; }
+  /// Connects some of the ranks (global numbers in order, this one among them) for tensors on
+  /// options.device. All ranks of the job open their groups in the same order; a name belongs to
+  /// one set of ranks. Closed with this object. Throws titan::Error where they do not meet.
+  Communicator open_group(const std::string& name, const std::vector<int64_t>& ranks);
   /// Small messages between hosts' memories, always Gloo, with connections of its own: flags,
   /// metrics, texts, checkpoints.
   Communicator& control() { return control_; }
@@ -64,11 +67,13 @@ class ProcessGroupGuard {
   Status open();
   Status meet();
   void connect();
+  Communicator make_group(const std::string& name, const std::vector<int64_t>& ranks,
+                          at::Device device);
 
   ProcessGroupOptions options_;
   c10::intrusive_ptr<c10d::Store> store_;
   bool serves_store_ = false;
-  Communicator collectives_;
+  std::vector<Communicator> groups_;
   Communicator control_;
   std::unique_ptr<FailureWatch> watch_;
   bool closed_ = false;

@@ -265,7 +265,7 @@ Status ResumePointOfRun::restore(parallel::FlatParameters& parameters, optim::Ad
     TITAN_RETURN_IF_ERROR(load_published_weights(initial, formats, model_items(parameters),
                                                  /*verify=*/is_main()));
   }
-  parameters.refresh_compute();
+  parameters.weights_changed();
   if (ema != nullptr && !averages_loaded) {
     ema->copy_weights();
     if (reader_)

@@ -44,7 +44,7 @@ Status SampleWriter::write(BlockRunner& runner, int64_t step) const {
   }
   TITAN_ASSIGN_OR_RETURN(const std::vector<at::Tensor> drawn,
                          draw_samples(runner, spec_, context_.config, shape_, plan, context_.device,
-                                      context_.ranks.collectives()));
+                                      context_.ranks.control()));
   if (!context_.rank.is_main()) return ok_status();
   std::vector<SampleGroup> groups;
   for (std::size_t i = 0; i < drawn.size(); ++i)

@@ -104,16 +104,21 @@ StatusOr<std::vector<at::Tensor>> draw_samples(BlockRunner& runner, const ModelS
 
   std::vector<at::Tensor> drawn;
   for (const double guidance : plan.guidance) {
-    at::Tensor pictures = at::zeros(sizes, at::TensorOptions(at::kFloat).device(device));
-    for (int64_t begin = communicator.rank() * plan.chunk; begin < count;
-         begin += communicator.size() * plan.chunk) {
+    const at::Tensor pictures = at::zeros(sizes, at::kFloat);
+    const int64_t round = communicator.size() * plan.chunk;
+    for (int64_t start = 0; start < count; start += round) {
+      // Every rank runs the model as often as the others, which may wait for its parameters: one
+      // without pictures left draws the first ones again and drops them.
+      const int64_t mine = start + communicator.rank() * plan.chunk;
+      const int64_t begin = mine < count ? mine : 0;
       const int64_t end = std::min(begin + plan.chunk, count);
-      pictures.slice(0, begin, end)
-          .copy_(draw_chunk(runner, *sampler, spec, shape, plan, guidance, begin, end, device));
+      const at::Tensor chunk =
+          draw_chunk(runner, *sampler, spec, shape, plan, guidance, begin, end, device);
+      if (mine < count) pictures.slice(0, begin, end).copy_(chunk);
     }
     // Every picture is zero on all ranks but one, so the sum is exact.
     communicator.all_reduce_(pictures);
-    drawn.push_back(pictures.cpu());
+    drawn.push_back(pictures);
   }
   return drawn;
 }

@@ -16,10 +16,9 @@
 #include "titan/optim/ema.h"
 #include "titan/optim/grad_norm.h"
 #include "titan/optim/lr_schedule.h"
-#include "titan/parallel/data_parallel.h"
 #include "titan/parallel/device_mesh.h"
 #include "titan/parallel/device_services.h"
-#include "titan/parallel/flat_parameters.h"
+#include "titan/parallel/engine.h"
 #include "titan/parallel/parallelize.h"
 #include "titan/parallel/process_group.h"
 #include "titan/train/batch_plan.h"
@@ -43,10 +42,6 @@ struct StepResult {
   at::Tensor grad_norm;  ///< [] before clipping
   double lr = 0;
 };
-
-at::ScalarType compute_dtype(const JobConfig& config) {
-  return config.training.mixed_precision_param == "bfloat16" ? at::kBFloat16 : at::kFloat;
-}
 
 void move_to(Batch& batch, c10::Device device) {
   for (NamedTensors::Entry& field : batch.fields)
@@ -99,8 +94,7 @@ class DiffusionTrainer : public Trainer {
   std::unique_ptr<ResumePoint> resume_;
   std::shared_ptr<Model> model_;
   std::unique_ptr<Objective> objective_;
-  std::unique_ptr<parallel::FlatParameters> parameters_;
-  std::unique_ptr<parallel::DataParallel> data_parallel_;
+  std::unique_ptr<parallel::ParallelEngine> engine_;
   std::unique_ptr<BlockRunner> runner_;
   std::unique_ptr<optim::AdamW> optimizer_;
   std::unique_ptr<optim::Ema> ema_;
@@ -169,21 +163,24 @@ Status DiffusionTrainer::build_data() {
 
 Status DiffusionTrainer::build_model() {
   const std::uint64_t seed = resume_->seed();
-  TITAN_ASSIGN_OR_RETURN(model_, spec_.build(config_, shape_, at::kCPU));
-  model_->initialize(seed);
-  model_->to(context_.device);
+  TITAN_ASSIGN_OR_RETURN(model_, spec_.build(config_, shape_, at::kMeta));
   TITAN_ASSIGN_OR_RETURN(objective_, spec_.objective(config_, shape_, seed));
-  parameters_ =
-      std::make_unique<parallel::FlatParameters>(split_into_units(*model_), compute_dtype(config_));
-  data_parallel_ = std::make_unique<parallel::DataParallel>(*parameters_, ranks_.collectives());
+  TITAN_ASSIGN_OR_RETURN(const parallel::EngineOptions options,
+                         parallel::engine_options(config_, *mesh_, context_.device));
+  const parallel::MeshGroups groups = parallel::open_mesh_groups(
+      *mesh_, [&](const std::string& name, const std::vector<int64_t>& ranks) {
+        return ranks_.open_group(name, ranks);
+      });
+  engine_ = std::make_unique<parallel::ParallelEngine>(split_into_units(*model_), groups, options);
+  engine_->parameters().initialize(*model_, seed);
   const auto& parallelize = spec_.parallelize ? spec_.parallelize : parallel::default_parallelize;
-  TITAN_ASSIGN_OR_RETURN(runner_, parallelize(model_, *mesh_, config_, data_parallel_.get()));
-  optimizer_ =
-      std::make_unique<optim::AdamW>(parameters_->units(), optim::adamw_options(config_.optimizer));
+  TITAN_ASSIGN_OR_RETURN(runner_, parallelize(model_, *mesh_, config_, engine_.get()));
+  optimizer_ = std::make_unique<optim::AdamW>(engine_->parameters().units(),
+                                              optim::adamw_options(config_.optimizer));
   if (config_.ema.enable)
-    ema_ = std::make_unique<optim::Ema>(*parameters_, optim::ema_options(config_.ema));
+    ema_ = std::make_unique<optim::Ema>(engine_->parameters(), optim::ema_options(config_.ema));
   TITAN_LOG(INFO) << "[model] " << config_.model.name << " " << config_.model.flavor << ": "
-                  << parameters_->num_parameters() << " parameters; global batch "
+                  << engine_->parameters().num_parameters() << " parameters; global batch "
                   << batches_.global_batch << " = " << mesh_->dp_size() << " ranks x "
                   << batches_.micro_batch << " samples x " << batches_.accumulation
                   << " micro-batches";
@@ -195,7 +192,7 @@ Status DiffusionTrainer::build_model() {
 
 Status DiffusionTrainer::restore() {
   TITAN_RETURN_IF_ERROR(
-      resume_->restore(*parameters_, *optimizer_, ema_.get(), *spec_.weight_formats));
+      resume_->restore(engine_->parameters(), *optimizer_, ema_.get(), *spec_.weight_formats));
   step_ = resume_->resumed_step().value_or(0);
   cursor_ = resume_->cursor();
   saved_step_ = resume_->resumed_step().value_or(-1);
@@ -347,14 +344,14 @@ StatusOr<StepResult> DiffusionTrainer::train_step() {
       config_.optimizer.lr * optim::lr_multiplier(config_.lr_scheduler, config_.training.steps,
                                                   step_ - resume_->lr_origin());
   step_state_.begin(step_ + 1, lr);
-  data_parallel_->begin_step(batches_.accumulation);
+  engine_->begin_step(batches_.accumulation);
   at::Tensor loss_sum;
   for (int64_t i = 0; i < batches_.accumulation; ++i) {
     TITAN_ASSIGN_OR_RETURN(Batch batch, loader_->next());
     const at::Tensor sample = batch.sample;  // on the CPU
     move_to(batch, context_.device);
     const TrainingExample example = objective_->prepare(batch);
-    data_parallel_->begin_micro_batch(i);
+    engine_->begin_micro_batch(i);
     const at::Tensor loss = runner_->forward_backward(
         example.x_t, example.t, example.condition, [&](const at::Tensor& prediction) {
           const at::Tensor losses = objective_->loss(prediction, example);
@@ -363,14 +360,16 @@ StatusOr<StepResult> DiffusionTrainer::train_step() {
         });
     loss_sum = loss_sum.defined() ? loss_sum + loss : loss;
   }
-  data_parallel_->finish();
-  const at::Tensor norm = optim::global_grad_norm(parameters_->units());
+  engine_->finish();
+  const at::Tensor norm =
+      optim::global_grad_norm(engine_->parameters().units(),
+                              [&](const at::Tensor& sum) { engine_->sum_over_shards_(sum); });
   optimizer_->step(step_state_,
                    config_.training.max_norm > 0
                        ? optim::clip_coefficient(norm, config_.training.max_norm)
                        : at::Tensor(),
                    guard_->end_step(step_ + 1, norm));
-  parameters_->refresh_compute();
+  engine_->parameters().weights_changed();
   if (ema_) ema_->update(step_ + 1);
   return StepResult{loss_sum * static_cast<double>(mesh_->dp_size()), norm, lr};
 }
@@ -448,7 +447,7 @@ Status DiffusionTrainer::save_checkpoint() {
   TITAN_RETURN_IF_ERROR(check_finite());
   const auto pause = metrics_->pause();
   TITAN_RETURN_IF_ERROR(
-      resume_->save(step_, cursor_, *parameters_, *optimizer_, ema_.get(),
+      resume_->save(step_, cursor_, engine_->parameters(), *optimizer_, ema_.get(),
                     /*last=*/step_ == config_.training.steps || target_met_.has_value()));
   saved_step_ = step_;
   metrics_->event({.step = step_, .name = "checkpoint", .values = {}});
