@@ -30,7 +30,7 @@ class TrainingStep {
   TrainingStep(std::shared_ptr<Model> model, double lr)
       : lr_(lr),
         engine_(split_into_units(*model), {}),
-        runner_(make_plain_runner(std::move(model), &engine_)),
+        runner_(make_runner(std::move(model), &engine_)),
         optimizer_(engine_.parameters().units(), optim::AdamWOptions{}) {}
 
   /// The loss of one step.

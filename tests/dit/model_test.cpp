@@ -138,8 +138,7 @@ TEST_CASE("backward unit by unit through the runner equals backward through the 
       return prediction.square().mean();
     };
     Keep keep(*model);
-    const at::Tensor by_unit =
-        make_plain_runner(model, &keep)->forward_backward(x, t, labels(2), loss);
+    const at::Tensor by_unit = make_runner(model, &keep)->forward_backward(x, t, labels(2), loss);
 
     BlockState state = model->embed(x, t, labels(2));
     for (const auto& block : model->blocks()) state = block->forward(state);

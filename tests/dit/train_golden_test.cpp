@@ -94,7 +94,7 @@ void run_schedule(const GoldenCase& golden, const std::string& name, bool fused)
   testing::load_parameters(*model, start);
   FlatParameters parameters(split_into_units(*model));
   FillGradients hooks(parameters);
-  const auto runner = make_plain_runner(model, &hooks);
+  const auto runner = make_runner(model, &hooks);
   const objectives::RectifiedFlow objective({}, 0);
   optim::AdamW optimizer(parameters.units(), {.beta1 = adam.at("betas").at(0),
                                               .beta2 = adam.at("betas").at(1),

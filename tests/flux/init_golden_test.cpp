@@ -110,7 +110,7 @@ void check_support(const nlohmann::json& json) {
   model->initialize(/*seed=*/5);
   parallel::FlatParameters parameters(split_into_units(*model));
   Gradients gradients(parameters);
-  const auto runner = make_plain_runner(model, &gradients);
+  const auto runner = make_runner(model, &gradients);
   optim::AdamW optimizer(parameters.units(), {.weight_decay = 0.0});
   optim::StepState state(at::kCPU);
   at::manual_seed(6);

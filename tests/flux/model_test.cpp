@@ -168,8 +168,7 @@ TEST_CASE("backward unit by unit through the runner equals backward through the 
   const Conditioning condition = condition_of(tiny(), 2, 5);
   const LossFunction loss = [](const at::Tensor& prediction) { return prediction.square().mean(); };
   Keep keep(*model);
-  const at::Tensor by_unit =
-      make_plain_runner(model, &keep)->forward_backward(x, t, condition, loss);
+  const at::Tensor by_unit = make_runner(model, &keep)->forward_backward(x, t, condition, loss);
   const at::Tensor whole = loss(predict(*model, x, t, condition));
   whole.backward();
   REQUIRE(whole.item<double>() == Approx(by_unit.item<double>()).epsilon(1e-6));

@@ -57,7 +57,7 @@ void check_model_part(const GoldenCase& golden, const GoldenCase& tiny, ErrorRep
   const auto model = std::make_shared<models::Flux>(testing::flux_config(golden.json));
   testing::load_parameters(*model, testing::flux_weights(tiny));
   NoteNorms hooks(*model);
-  const auto runner = make_plain_runner(model, &hooks);
+  const auto runner = make_runner(model, &hooks);
 
   models::FluxObjective objective({.scaling = {golden.json.at("shift"), golden.json.at("scale")}},
                                   0);

@@ -141,7 +141,7 @@ void train_run(const GoldenCase& golden, const GoldenCase& tiny, const nlohmann:
   testing::load_parameters(*model, start);
   FlatParameters parameters(split_into_units(*model));
   FillGradients hooks(parameters);
-  const auto runner = make_plain_runner(model, &hooks);
+  const auto runner = make_runner(model, &hooks);
   const models::FluxObjective objective({}, 0);
   optim::AdamW optimizer(parameters.units(), {.beta1 = adam.at("betas").at(0),
                                               .beta2 = adam.at("betas").at(1),

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "titan/config/selective_option.h"
+
 namespace titan {
 namespace config {
 namespace {
@@ -44,6 +46,11 @@ void check_data(const JobConfig& c, Rules& rules) {
   rules.require(!c.model.flavor.empty(), "model.flavor", "must not be empty");
 }
 
+void check_recompute(const ActivationCheckpointSection& c, Rules& rules) {
+  const Status option = parse_selective_option(c.selective_ac_option).status();
+  rules.require(option.ok(), "activation_checkpoint.selective_ac_option", message_of(option));
+}
+
 void check_sampling(const JobConfig& c, Rules& rules) {
   rules.require(!c.sampling.guidance.empty(), "sampling.guidance", "needs at least one scale");
   const int64_t classes = c.dataset.num_classes;
@@ -58,6 +65,7 @@ void check_sampling(const JobConfig& c, Rules& rules) {
 std::vector<Problem> find_problems(const JobConfig& config) {
   Rules rules;
   check_degrees(config.parallelism, rules);
+  check_recompute(config.activation_checkpoint, rules);
   check_data(config, rules);
   check_sampling(config, rules);
   rules.require(!config.checkpoint.folder.empty(), "checkpoint.folder", "must not be empty");

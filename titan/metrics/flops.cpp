@@ -9,6 +9,7 @@
 #include <ATen/record_function.h>
 
 #include "titan/base/check.h"
+#include "titan/ops/kept.h"
 
 namespace titan::metrics {
 namespace {
@@ -117,7 +118,7 @@ std::unique_ptr<at::ObserverContext> on_enter(const at::RecordFunction& function
   }
   if (open_ops++ == 0) {
     const CountedFlops flops = formula(function.inputs());
-    totals().model += flops.model;
+    (ops::recomputing() ? totals().recompute : totals().model) += flops.model;
     totals().recompute += flops.recompute;
   }
   return std::make_unique<Counted>();

@@ -13,7 +13,8 @@ namespace titan::metrics {
 /// One multiply-add is 2; norms, biases, softmax and element-wise work count nothing.
 struct CountedFlops {
   int64_t model = 0;
-  /// Work a fused kernel does again in its backward (attention's scores): not model work.
+  /// Work done a second time, not model work: blocks that backward computes again, and what a fused
+  /// kernel repeats in its backward (attention's scores).
   int64_t recompute = 0;
 };
 

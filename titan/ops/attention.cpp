@@ -11,6 +11,8 @@
 #include "titan/kernels/attention.h"
 #include "titan/ops/backend.h"
 #include "titan/ops/dispatch.h"
+#include "titan/ops/kept.h"
+#include "titan/ops/libtorch_attention.h"
 #include "titan/ops/reference.h"
 
 namespace titan::ops {
@@ -112,6 +114,14 @@ TORCH_LIBRARY_IMPL(titan, Autograd, m) {
   m.impl("attention_backward", torch::autograd::autogradNotImplementedFallback());
 }
 
+TensorList derivative(const KeptCall& call) {
+  static const auto op = detail::find_op<decltype(backward_cpu)>(kBackward);
+  auto [q, k, v] = op.call(call.grad, call.inputs[0], call.inputs[1], call.inputs[2],
+                           call.results[0], call.results[1]);
+  return {q, k, v};
+}
+constexpr Keepable kKeepable{.tag = kAttentionTag, .num_results = 2, .derivative = derivative};
+
 bool is_float32_on_cpu(const at::Tensor& x) { return x.is_cpu() && x.scalar_type() == at::kFloat; }
 
 }  // namespace
@@ -126,13 +136,11 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
   if (backend() == Backend::kReference) return reference::attention(q, k, v);
   if (is_float32_on_cpu(q) && is_float32_on_cpu(k) && is_float32_on_cpu(v)) {
     static const auto op = detail::find_op<decltype(forward_cpu)>(kForward);
-    return std::get<0>(op.call(q, k, v));
+    return kept(
+        kKeepable, [&] { return op.call(q, k, v); }, q, k, v);
   }
-  // LibTorch's fused kernels; the strided layout goes in and comes out without a copy.
-  return at::scaled_dot_product_attention(
-             q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), /*attn_mask=*/{},
-             /*dropout_p=*/0.0, /*is_causal=*/false, /*scale=*/std::nullopt,
-             /*enable_gqa=*/q.size(2) != k.size(2))
+  // The strided layout goes in and comes out without a copy.
+  return libtorch_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
       .transpose(1, 2);
 }
 

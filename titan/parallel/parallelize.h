@@ -11,7 +11,8 @@
 namespace titan::parallel {
 
 /// Every rank runs all blocks on its own samples; `hooks` (a ParallelEngine) gather parameters and
-/// sum gradients. `hooks` outlives the runner.
+/// sum gradients. Blocks are recomputed as config.activation_checkpoint says. `hooks` outlives the
+/// runner.
 StatusOr<std::unique_ptr<BlockRunner>> default_parallelize(std::shared_ptr<Model> model,
                                                            const DeviceMesh& mesh,
                                                            const JobConfig& config,

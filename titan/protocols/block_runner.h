@@ -10,6 +10,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "titan/protocols/model.h"
+#include "titan/protocols/recompute_plan.h"
 
 namespace titan {
 
@@ -22,6 +23,7 @@ class RunnerHooks {
   virtual void begin_pass(bool with_backward) { (void)with_backward; }
   virtual void before_forward(std::size_t unit) { (void)unit; }
   virtual void after_forward(std::size_t unit) { (void)unit; }
+  /// Before the unit's recompute, if its block is computed again, and its backward.
   virtual void before_backward(std::size_t unit) { (void)unit; }
   /// Gradients of all parameters of `unit`, in its order; undefined where a parameter was not used.
   /// Called exactly once per unit and backward, from the last unit to the first.
@@ -45,7 +47,9 @@ class BlockRunner {
                                       const Conditioning& condition, const LossFunction& loss) = 0;
 };
 
-/// The runner for one device: nothing gathered, nothing recomputed. `hooks` outlives the runner.
-std::unique_ptr<BlockRunner> make_plain_runner(std::shared_ptr<Model> model, RunnerHooks* hooks);
+/// The runner of one rank; what other ranks have to do with it is the hooks'. `hooks` outlives the
+/// runner and may be null. Throws titan::Error if `plan` is neither empty nor one entry a block.
+std::unique_ptr<BlockRunner> make_runner(std::shared_ptr<Model> model, RunnerHooks* hooks,
+                                         RecomputePlan plan = {});
 
 }  // namespace titan

@@ -231,7 +231,7 @@ Status draw(const Request& request) {
       load_weights(*model, weights, config.ema.enable && config.sampling.use_ema));
   model->to(device);
   model->eval();
-  const auto runner = make_plain_runner(model, nullptr);
+  const auto runner = make_runner(model, nullptr);
 
   TITAN_ASSIGN_OR_RETURN(const Subjects subjects, find_subjects(request, spec, shape));
   const std::vector<std::string>& labels = subjects.labels;
