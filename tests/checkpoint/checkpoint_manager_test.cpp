@@ -1,13 +1,10 @@
 #include "titan/checkpoint/checkpoint_manager.h"
 
-#include <condition_variable>
 #include <filesystem>
-#include <mutex>
 #include <thread>
 
-#include "tests/checkpoint/small_state.h"
+#include "tests/checkpoint/ranks_of_save.h"
 #include "tests/support/catch.h"
-#include "tests/support/temporary_folder.h"
 
 namespace titan::checkpoint {
 namespace {
@@ -28,38 +25,11 @@ CheckpointManager manager_in(const std::string& folder, int64_t keep = 0) {
   return *std::move(manager);
 }
 
-/// Hands texts round among threads that play ranks.
-class Exchange {
- public:
-  explicit Exchange(std::size_t ranks) : texts_(ranks) {}
-  std::vector<std::string> operator()(std::size_t rank, const std::string& text) {
-    std::unique_lock<std::mutex> lock(mutex_);
-    texts_[rank] = text;
-    const int64_t round = round_;
-    if (++arrived_ == texts_.size()) {
-      arrived_ = 0;
-      ++round_;
-      result_ = texts_;
-      wake_.notify_all();
-    } else {
-      wake_.wait(lock, [&] { return round_ > round; });
-    }
-    return result_;
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::vector<std::string> texts_, result_;
-  std::size_t arrived_ = 0;
-  int64_t round_ = 0;
-};
-
 /// Cuts the state evenly over threads that play ranks and saves it; returns each rank's result.
-/// `folder_made` runs on each rank once the first exchange is over: before anything is written.
+/// `folder_made` runs on each rank when the temporary folder is there and nothing is written yet.
 std::vector<Status> save_on_ranks(const std::string& folder, std::size_t ranks, int64_t step,
                                   const std::function<void(std::size_t)>& folder_made = {}) {
-  Exchange exchange(ranks);
+  titan::testing::ThreadExchange exchange(ranks);
   std::vector<Status> results(ranks);
   std::vector<std::thread> threads;
   for (std::size_t rank = 0; rank < ranks; ++rank) {
@@ -67,10 +37,11 @@ std::vector<Status> save_on_ranks(const std::string& folder, std::size_t ranks, 
       auto manager = CheckpointManager::open(
           {.folder = folder,
            .rank = static_cast<int64_t>(rank),
-           .exchange = [&exchange, &folder_made, made = false, rank](
+           .exchange = [&exchange, &folder_made, &folder, step, made = false, rank](
                            const std::string& text) mutable -> StatusOr<std::vector<std::string>> {
              const auto texts = exchange(rank, text);
-             if (!std::exchange(made, true) && folder_made) folder_made(rank);
+             const bool now = fs::exists(CheckpointFolder(folder).temporary_path(step));
+             if (now && folder_made && !std::exchange(made, true)) folder_made(rank);
              return texts;
            }});
       const auto share = [&](std::size_t r) {

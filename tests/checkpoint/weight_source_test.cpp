@@ -87,7 +87,7 @@ TEST_CASE("Weights go into any slices; what does not fit changes nothing", "[che
   REQUIRE(source.ok());
   std::vector<CheckpointItem> items = {slice_of("model", small_tensors(), 0, 33),
                                        slice_of("model", small_tensors(), 33, small_total())};
-  REQUIRE(load_recipes(**source, own_recipes(**source), items).ok());
+  REQUIRE(load_recipes(**source, own_recipes(**source), items, tensors_of(items)).ok());
   CHECK(all_hold(items, 3));
 
   std::vector<NamedShape> other = small_tensors();
@@ -95,7 +95,7 @@ TEST_CASE("Weights go into any slices; what does not fit changes nothing", "[che
   other[3].name = "blocks.0.bias";
   std::vector<CheckpointItem> unfit = {slice_of("model", other, 0, small_total())};
   const at::Tensor before = unfit[0].flat.clone();
-  const Status status = load_recipes(**source, own_recipes(**source), unfit);
+  const Status status = load_recipes(**source, own_recipes(**source), unfit, tensors_of(unfit));
   CHECK(status.code() == absl::StatusCode::kFailedPrecondition);
   CHECK_THAT(message_of(status), Contains("1 missing: blocks.0.bias (there is blocks.0.b)") &&
                                      Contains("1 unknown: blocks.0.b") &&

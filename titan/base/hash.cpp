@@ -2,6 +2,11 @@
 
 #include <xxhash.h>
 
+// Picks SSE2, AVX2 or AVX-512 at run time (same digests); installed only where the library has it.
+#if __has_include(<xxh_x86dispatch.h>)
+#include <xxh_x86dispatch.h>
+#endif
+
 #include "titan/base/check.h"
 
 namespace titan {

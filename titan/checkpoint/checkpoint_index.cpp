@@ -41,6 +41,22 @@ StoredTensor tensor_of(const Json& json, const std::string& key) {
   return tensor;
 }
 
+Json json_of(const StoredFile& file) {
+  Json entry = {{"bytes", file.size_bytes}, {"xxh3_128", file.xxh3_128}};
+  if (file.block_bytes > 0) {
+    entry["block_bytes"] = file.block_bytes;
+    entry["blocks_xxh3_128"] = file.blocks;
+  }
+  return entry;
+}
+
+StoredFile file_of(const Json& json) {
+  StoredFile file{json.at("bytes").get<uint64_t>(), json.at("xxh3_128").get<std::string>()};
+  file.block_bytes = json.value("block_bytes", uint64_t{0});
+  file.blocks = json.value("blocks_xxh3_128", std::string());
+  return file;
+}
+
 CheckpointIndex index_of(const Json& json) {
   CheckpointIndex index;
   json.at("step").get_to(index.meta.step);
@@ -48,8 +64,7 @@ CheckpointIndex index_of(const Json& json) {
   json.at("seed").get_to(index.meta.seed);
   json.at("world_size").get_to(index.meta.world_size);
   json.at("fingerprints").get_to(index.meta.fingerprints);
-  for (const auto& [name, file] : json.at("files").items())
-    index.files[name] = {file.at("bytes").get<uint64_t>(), file.at("xxh3_128").get<std::string>()};
+  for (const auto& [name, file] : json.at("files").items()) index.files[name] = file_of(file);
   for (const auto& [key, tensor] : json.at("tensors").items())
     index.tensors[key] = tensor_of(tensor, key);
   return index;
@@ -102,6 +117,18 @@ Status CheckpointIndex::normalize() {
   return ok_status();
 }
 
+Status CheckpointIndex::check_complete() const {
+  for (const auto& [key, tensor] : tensors) {
+    TITAN_ASSIGN_OR_RETURN(const int64_t count, num_elements(tensor.shape));
+    int64_t held = 0;
+    for (const StoredFragment& fragment : tensor.fragments) held += fragment.length;
+    if (held != count)
+      return internal_error("[checkpoint] the ranks hold ", held, " of ", count, " elements of ",
+                            key);
+  }
+  return ok_status();
+}
+
 std::string to_json(const CheckpointIndex& index) {
   Json json = {{"format", kFormat},
                {"version", CheckpointIndex::kVersion},
@@ -112,8 +139,7 @@ std::string to_json(const CheckpointIndex& index) {
                {"fingerprints", index.meta.fingerprints},
                {"files", Json::object()},
                {"tensors", Json::object()}};
-  for (const auto& [name, file] : index.files)
-    json["files"][name] = {{"bytes", file.size_bytes}, {"xxh3_128", file.xxh3_128}};
+  for (const auto& [name, file] : index.files) json["files"][name] = json_of(file);
   for (const auto& [key, tensor] : index.tensors) json["tensors"][key] = json_of(tensor, key);
   json[kChecksum] = checksum_of(json);
   return json.dump(1) + "\n";
@@ -136,9 +162,13 @@ StatusOr<CheckpointIndex> index_from_json(const std::string& text, const std::st
     if (checksum != checksum_of(json))
       return data_loss("[checkpoint] ", speaker, " is damaged: its checksum does not match");
     CheckpointIndex index = index_of(json);
-    for (const auto& [name, file] : index.files)
+    for (const auto& [name, file] : index.files) {
       if (!is_plain_name(name))
         return data_loss("[checkpoint] ", speaker, " names a file outside its folder: ", name);
+      constexpr uint64_t kDigits = 32;
+      if (file.blocks.size() != file.num_blocks() * kDigits)
+        return data_loss("[checkpoint] ", speaker, " is damaged: checksums of ", name);
+    }
     TITAN_RETURN_IF_ERROR(annotate(index.normalize(), "[checkpoint] " + speaker + " is damaged"));
     return index;
   } catch (const Json::exception& error) {

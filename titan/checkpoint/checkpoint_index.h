@@ -39,9 +39,17 @@ struct StoredTensor {
   std::vector<int64_t> shape = {};
   std::vector<StoredFragment> fragments = {};  ///< by offset, without overlap
 };
+/// A file and what its bytes hash to: as a whole, and block by block, so that a rank that needs a
+/// part of it reads and verifies that part alone.
 struct StoredFile {
   uint64_t size_bytes = 0;
-  std::string xxh3_128;
+  std::string xxh3_128;      ///< of all bytes, 32 hex digits (what `xxh128sum` prints)
+  uint64_t block_bytes = 0;  ///< 0 = `blocks` is empty (written before there were blocks)
+  std::string blocks = {};   ///< XXH3-128 of each block, 32 hex digits each; the last may be short
+
+  uint64_t num_blocks() const {
+    return block_bytes == 0 ? 0 : (size_bytes + block_bytes - 1) / block_bytes;
+  }
 };
 
 struct CheckpointIndex {
@@ -55,6 +63,8 @@ struct CheckpointIndex {
   Status merge(const CheckpointIndex& other);
   /// Checks that no fragments overlap or leave their tensor; sorts them.
   Status normalize();
+  /// An error that names a tensor of which elements are in no fragment. After normalize().
+  Status check_complete() const;
 };
 
 /// JSON text with a checksum of its own.

@@ -1,18 +1,33 @@
 #include "titan/checkpoint/checkpoint_manager.h"
 
 #include <algorithm>
-#include <filesystem>
+#include <chrono>
+#include <utility>
 
+#include "titan/base/human.h"
 #include "titan/base/log.h"
-#include "titan/checkpoint/fragment_writer.h"
-#include "titan/io/atomic_file.h"
-#include "titan/io/errno_status.h"
+#include "titan/checkpoint/layout_roles.h"
+#include "titan/checkpoint/rank_file.h"
+#include "titan/checkpoint/retention.h"
+#include "titan/checkpoint/shared_folder.h"
 
 namespace titan::checkpoint {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+}  // namespace
 
 StatusOr<CheckpointManager> CheckpointManager::open(CheckpointManagerOptions options) {
   CheckpointManager manager(std::move(options));
-  if (manager.options_.rank == 0) TITAN_RETURN_IF_ERROR(manager.folder_.prepare());
+  const RankGroup ranks = manager.ranks();
+  const Status prepared = ranks.is_first() ? manager.folder_.prepare() : ok_status();
+  TITAN_RETURN_IF_ERROR(ranks.agree(prepared));
+  TITAN_RETURN_IF_ERROR(check_shared(manager.folder_.path(), ranks));
   return manager;
 }
 
@@ -22,91 +37,92 @@ StatusOr<std::optional<int64_t>> CheckpointManager::latest_step() const {
   return std::optional<int64_t>(steps.back());
 }
 
+/// What this rank writes of what it holds.
+StatusOr<RankFile> CheckpointManager::own_file(const std::vector<CheckpointItem>& items) const {
+  TITAN_ASSIGN_OR_RETURN(const LayoutRoles roles, find_roles(items, ranks(), host_identity()));
+  std::vector<CheckpointItem> own;
+  for (std::size_t i = 0; i < items.size(); ++i)
+    if (roles.writes[i]) own.push_back(items[i]);
+  return plan_rank_file(rank_file_name(options_.rank), own);
+}
+
+StatusOr<std::unique_ptr<PendingSave>> CheckpointManager::begin(const CheckpointMeta& meta,
+                                                                RankPart part) const {
+  const auto published = [folder = folder_, keep = options_.keep_latest_k, step = meta.step] {
+    return keep_latest(folder, step, keep);
+  };
+  return PendingSave::begin({.folder = folder_, .ranks = ranks(), .published = published}, meta,
+                            std::move(part));
+}
+
 Status CheckpointManager::save(const CheckpointMeta& meta,
                                const std::vector<CheckpointItem>& items) const {
-  const Status status = write(meta, items);
-  if (status.ok()) return options_.rank == 0 ? tidy(meta.step) : status;
-  if (options_.rank == 0) {
-    std::error_code ignored;
-    std::filesystem::remove_all(folder_.temporary_path(meta.step), ignored);
-  }
-  return annotate(status, str_cat("[checkpoint] step ", meta.step,
-                                  " was not saved, older checkpoints are untouched"));
+  TITAN_ASSIGN_OR_RETURN(const RankFile file, own_file(items));
+  file.await_device();
+  RankPart part{file.name, file.index};
+  if (!file.empty()) part.pieces = [&file] { return file.pieces(); };
+  part.hash_beside = options_.threads > 1;
+  TITAN_ASSIGN_OR_RETURN(const auto save, begin(meta, std::move(part)));
+  return save->finish();
 }
 
-Status CheckpointManager::write(const CheckpointMeta& meta,
-                                const std::vector<CheckpointItem>& items) const {
-  const std::string folder = folder_.temporary_path(meta.step);
-  const bool first = options_.rank == 0;
-  Status made = ok_status();
-  if (first) {
-    std::error_code error;
-    std::filesystem::remove_all(folder, error);
-    std::filesystem::create_directories(folder, error);
-    if (error) made = errno_status(error.value(), "make folder", folder);
-  }
-  TITAN_RETURN_IF_ERROR(agree(made));
-
-  // Every rank reports what it wrote, in the form of an index of its own; an empty text is a
-  // failure.
-  const StatusOr<CheckpointIndex> mine =
-      write_fragments(folder, rank_file_name(options_.rank), items);
-  TITAN_ASSIGN_OR_RETURN(const std::vector<std::string> reports,
-                         exchange(mine.ok() ? to_json(*mine) : ""));
-  // No rank leaves before the last exchange: the others would wait for it.
-  Status published = mine.status();
-  if (first && mine.ok()) {
-    published = [&]() -> Status {
-      CheckpointIndex index;
-      for (std::size_t rank = 0; rank < reports.size(); ++rank) {
-        if (reports[rank].empty())
-          return internal_error("[checkpoint] rank ", rank, " could not write its part");
-        TITAN_ASSIGN_OR_RETURN(const CheckpointIndex part,
-                               index_from_json(reports[rank], str_cat("report of rank ", rank)));
-        TITAN_RETURN_IF_ERROR(index.merge(part));
-      }
-      index.meta = meta;
-      TITAN_RETURN_IF_ERROR(index.normalize());
-      TITAN_RETURN_IF_ERROR(write_file_atomically(folder + "/index.json", to_json(index)));
-      return folder_.publish(meta.step);
-    }();
-  }
-  const Status agreed = agree(published);
-  return mine.ok() ? agreed : mine.status();
-}
-
-StatusOr<std::vector<std::string>> CheckpointManager::exchange(const std::string& text) const {
-  if (!options_.exchange) return std::vector<std::string>{text};
-  return options_.exchange(text);
-}
-
-/// The first rank's result, on all ranks.
-Status CheckpointManager::agree(const Status& mine) const {
-  TITAN_ASSIGN_OR_RETURN(const std::vector<std::string> results,
-                         exchange(mine.ok() ? "" : message_of(mine)));
-  if (!mine.ok() || results.front().empty()) return mine;
-  return internal_error(results.front());
-}
-
-// The new checkpoint stands; failing to remove an old one is worth a warning, not the run.
-Status CheckpointManager::tidy(int64_t newest) const {
-  TITAN_ASSIGN_OR_RETURN(std::vector<int64_t> steps, folder_.steps());
-  while (!steps.empty() && steps.back() > newest) {
-    TITAN_LOG(WARNING)
-        << "[checkpoint] step " << steps.back()
-        << " belongs to a course of this run that was given up: hidden as .abandoned-"
-        << step_folder_name(steps.back());
-    TITAN_RETURN_IF_ERROR(folder_.abandon(steps.back()));
-    steps.pop_back();
-  }
-  if (options_.keep_latest_k <= 0) return ok_status();
-  while (static_cast<int64_t>(steps.size()) > options_.keep_latest_k) {
-    const Status removed = folder_.remove(steps.front());
-    if (!removed.ok())
-      TITAN_LOG(WARNING) << "[checkpoint] an old checkpoint stays: " << message_of(removed);
-    steps.erase(steps.begin());
-  }
+Status CheckpointManager::reserve(const std::vector<CheckpointItem>& items) {
+  TITAN_ASSIGN_OR_RETURN(const RankFile file, own_file(items));
+  if (file.empty()) return ok_status();
+  staging_->reserve(file);
+  TITAN_LOG(INFO) << "[checkpoint] checkpoint.async_mode=async keeps "
+                  << human_bytes(static_cast<double>(file.size_bytes))
+                  << " of host memory on this rank for the copy that is written";
   return ok_status();
+}
+
+Status CheckpointManager::wait_for_pending(int64_t next_step) {
+  if (!pending_) return ok_status();
+  TITAN_RETURN_IF_ERROR(poll().status());
+  if (!pending_) return ok_status();
+  const int64_t step = pending_->step();
+  const auto began = Clock::now();
+  TITAN_LOG(WARNING) << "[checkpoint] the save of step " << step << " is still under way; step "
+                     << next_step << " waits for it";
+  const Status status = finish().status();
+  TITAN_LOG(WARNING) << "[checkpoint] waited " << human_duration(seconds_since(began))
+                     << " for the save of step " << step
+                     << ": the disk is slower than checkpoint.interval asks for";
+  return status;
+}
+
+Status CheckpointManager::start_save(const CheckpointMeta& meta,
+                                     const std::vector<CheckpointItem>& items) {
+  TITAN_RETURN_IF_ERROR(wait_for_pending(meta.step));
+  TITAN_ASSIGN_OR_RETURN(const RankFile file, own_file(items));
+  RankPart part{file.name, file.index};
+  if (!file.empty()) {
+    staging_->copy(file);
+    part.pieces = [staging = staging_.get()] {
+      staging->wait();
+      return staging->pieces();
+    };
+  }
+  TITAN_ASSIGN_OR_RETURN(pending_, begin(meta, std::move(part)));
+  return ok_status();
+}
+
+StatusOr<std::optional<int64_t>> CheckpointManager::ended(const std::optional<Status>& outcome) {
+  if (!outcome) return std::optional<int64_t>();
+  const int64_t step = pending_->step();
+  pending_.reset();
+  if (!outcome->ok()) return *outcome;
+  return std::optional<int64_t>(step);
+}
+
+StatusOr<std::optional<int64_t>> CheckpointManager::poll() {
+  if (!pending_) return std::optional<int64_t>();
+  return ended(pending_->poll());
+}
+
+StatusOr<std::optional<int64_t>> CheckpointManager::finish() {
+  if (!pending_) return std::optional<int64_t>();
+  return ended(pending_->finish());
 }
 
 StatusOr<CheckpointReader> CheckpointManager::open_step(int64_t step) const {
@@ -124,30 +140,35 @@ StatusOr<CheckpointReader> CheckpointManager::open_step(int64_t step) const {
   return reader;
 }
 
+Status load_together(const CheckpointReader& reader, const std::vector<CheckpointItem>& items,
+                     const RankGroup& ranks, int threads) {
+  TITAN_ASSIGN_OR_RETURN(const LayoutRoles roles, find_roles(items, ranks, host_identity()));
+  return ranks.agree(reader.load(items, {.threads = threads, .verify = roles.verify}));
+}
+
 StatusOr<CheckpointMeta> CheckpointManager::load(const std::vector<CheckpointItem>& items,
                                                  int64_t step) const {
-  TITAN_ASSIGN_OR_RETURN(const CheckpointReader reader, open_step(step));
-  const Status loaded = reader.load(items);
-  if (!loaded.ok()) return with_advice(loaded, reader.meta().step);
-  return reader.meta();
+  const StatusOr<CheckpointReader> reader = open_step(step);
+  TITAN_RETURN_IF_ERROR(ranks().agree(reader.status()));
+  const Status loaded = load_together(*reader, items, ranks(), options_.threads);
+  if (loaded.ok()) return reader->meta();
+  if (!damaged(loaded)) return loaded;
+  // Looking for an older one reads all of it: one rank does, the others wait for its word.
+  Status advised = loaded;
+  TITAN_RETURN_IF_ERROR(run_on_first_rank(ranks(), [&] {
+    advised = with_advice(loaded, reader->meta().step);
+    return ok_status();
+  }));
+  TITAN_ASSIGN_OR_RETURN(const std::vector<std::string> texts,
+                         ranks().gather(status_text(advised)));
+  return status_of_text(texts.front());
 }
 
 /// Damage (a bad or missing file): says which older checkpoint is whole. Other errors pass as they
 /// are.
 Status CheckpointManager::with_advice(const Status& error, int64_t step) const {
-  const bool damaged =
-      error.code() == absl::StatusCode::kDataLoss || error.code() == absl::StatusCode::kNotFound;
-  if (!damaged) return error;
-  StatusOr<std::vector<int64_t>> steps = folder_.steps();
-  if (!steps.ok()) return error;
-  for (auto other = steps->rbegin(); other != steps->rend(); ++other) {
-    if (*other >= step) continue;
-    const StatusOr<CheckpointReader> reader = CheckpointReader::open(folder_.step_path(*other));
-    if (!reader.ok() || !reader->verify().ok()) continue;
-    return data_loss(message_of(error),
-                     ". An older checkpoint is whole: --checkpoint.load_step=", *other);
-  }
-  return data_loss(message_of(error), ". No older checkpoint is whole");
+  if (!damaged(error)) return error;
+  return advise_older(folder_, error, step, options_.threads);
 }
 
 }  // namespace titan::checkpoint

@@ -8,28 +8,10 @@
 
 #include "titan/base/status.h"
 #include "titan/checkpoint/checkpoint_index.h"
-#include "titan/parallel/flat_parameters.h"
+#include "titan/checkpoint/checkpoint_item.h"
+#include "titan/checkpoint/fragment_files.h"
 
 namespace titan::checkpoint {
-
-/// A flat buffer with the fragments it holds; they are stored under the keys "<prefix>.<fragment
-/// name>".
-struct CheckpointItem {
-  std::string prefix;  ///< "model", "ema", "optim.exp_avg", "optim.exp_avg_sq"
-  at::Tensor flat;     ///< 1-D, any device
-  std::vector<parallel::Fragment> fragments;
-
-  std::string key(const parallel::Fragment& fragment) const { return prefix + "." + fragment.name; }
-};
-
-/// One item per unit, e.g. items_of("model", parameters.units(), &FlatUnit::master).
-std::vector<CheckpointItem> items_of(const std::string& prefix,
-                                     const std::vector<parallel::FlatUnit>& units,
-                                     at::Tensor parallel::FlatUnit::*buffer);
-/// The same for buffers kept elsewhere, one per unit, in order.
-std::vector<CheckpointItem> items_of(const std::string& prefix,
-                                     const std::vector<parallel::FlatUnit>& units,
-                                     const std::vector<at::Tensor>& buffers);
 
 class CheckpointReader {
  public:
@@ -44,19 +26,26 @@ class CheckpointReader {
   std::vector<std::string> names(const std::string& prefix) const;
 
   /// Every file is there, with the size and XXH3-128 of the index. Reads all bytes.
-  Status verify() const;
-  /// Fills the items' flat buffers, whatever the fragments of either side. The files that are
-  /// needed are verified first, so a damaged one changes nothing. A missing key, another shape or
-  /// dtype, a gap are errors that name the key.
-  Status load(const std::vector<CheckpointItem>& items) const;
-  /// A whole tensor on the CPU; absent is kNotFound. Does not verify the file: call verify() first.
+  Status verify(int threads = 1) const;
+  /// Fills the items' flat buffers, whatever the fragments of either side. Reads the blocks of the
+  /// files that hold wanted elements, each once, and verifies them while they are in the cache. A
+  /// missing key, another shape or dtype, a gap, a missing or cut file are errors that name the key
+  /// or file, before anything is changed. Damaged bytes are found while they are copied: after such
+  /// an error (kDataLoss, names the file) the items hold a mixture.
+  Status load(const std::vector<CheckpointItem>& items, const LoadOptions& options = {}) const;
+  /// A whole tensor on the CPU; absent is kNotFound. Verifies what it reads.
   StatusOr<at::Tensor> read_whole(const std::string& key) const;
 
  private:
   CheckpointReader(std::string folder, CheckpointIndex index)
       : folder_(std::move(folder)), index_(std::move(index)) {}
-  Status verify_file(const std::string& name) const;
   StatusOr<const StoredTensor*> find(const std::string& key) const;
+  struct WantedFragment {
+    const StoredTensor* stored;
+    std::vector<FragmentPiece> pieces;
+    at::Tensor target;  ///< 1-D
+  };
+  StatusOr<std::vector<WantedFragment>> find_all(const std::vector<CheckpointItem>& items) const;
 
   std::string folder_;
   CheckpointIndex index_;

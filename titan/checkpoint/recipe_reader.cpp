@@ -75,14 +75,15 @@ std::vector<TensorSpec> tensors_of(const std::vector<CheckpointItem>& items) {
 }
 
 Status load_recipes(WeightSource& source, const std::vector<TensorRecipe>& recipes,
-                    const std::vector<CheckpointItem>& items) {
+                    const std::vector<CheckpointItem>& items,
+                    const std::vector<TensorSpec>& model) {
   std::map<std::string, const TensorRecipe*> by_name;
   std::vector<TensorSpec> made;
   for (const TensorRecipe& recipe : recipes) {
     by_name.emplace(recipe.tensor.name, &recipe);
     made.push_back(recipe.tensor);
   }
-  TITAN_RETURN_IF_ERROR(compare_weights(made, tensors_of(items)).status("this run's model"));
+  TITAN_RETURN_IF_ERROR(compare_weights(made, model).status("this run's model"));
   for (const CheckpointItem& item : items) {
     for (const parallel::Fragment& fragment : item.fragments) {
       if (fragment.length == 0) continue;

@@ -19,11 +19,11 @@ namespace titan::checkpoint {
 Status read_elements(WeightSource& source, const TensorRecipe& recipe, int64_t first,
                      const at::Tensor& out);
 
-/// Fills the items' flat buffers from the recipes' tensors, each rank its own parts. Tensors that
-/// are missing, unknown or of another shape are all named (kFailedPrecondition), before anything
-/// is changed.
+/// Fills the items' flat buffers from the recipes' tensors, each rank its own parts of `model` (all
+/// tensors that the ranks hold together). Tensors that are missing, unknown or of another shape are
+/// all named (kFailedPrecondition), before anything is changed.
 Status load_recipes(WeightSource& source, const std::vector<TensorRecipe>& recipes,
-                    const std::vector<CheckpointItem>& items);
+                    const std::vector<CheckpointItem>& items, const std::vector<TensorSpec>& model);
 
 /// Names and shapes of the items' whole tensors.
 std::vector<TensorSpec> tensors_of(const std::vector<CheckpointItem>& items);

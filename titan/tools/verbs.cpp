@@ -11,6 +11,7 @@
 #include "titan/tools/make_shapes.h"
 #include "titan/tools/sample.h"
 #include "titan/tools/shape_checker.h"
+#include "titan/tools/verify_resume.h"
 
 namespace titan::tools {
 namespace {
@@ -31,6 +32,9 @@ const std::vector<Verb>& verbs() {
       {"sample", "draws a grid of pictures from a trained run", sample_main},
       {"convert", "copies weights under other names: Black Forest Labs, diffusers, checkpoints",
        convert_main},
+      {"verify-resume",
+       "proves that N + N steps equal 2N here, also after kill -9 and on other ranks",
+       verify_resume_main},
       {"make-shapes", "renders the embedded data set: coloured shapes with classes and captions",
        make_shapes_main},
       {"convert-data", "turns preprocessed samples from Arrow files into row shards, or back",

@@ -1,57 +1,25 @@
 #include "titan/train/resume.h"
 
+#include <ATen/Parallel.h>
+
 #include <algorithm>
+#include <chrono>
 #include <random>
 #include <utility>
 
-#include "titan/base/hash.h"
 #include "titan/base/log.h"
 #include "titan/checkpoint/checkpoint_manager.h"
 #include "titan/checkpoint/compatibility.h"
 #include "titan/checkpoint/weight_source.h"
 #include "titan/parallel/process_group.h"
+#include "titan/train/resume_state.h"
 #include "titan/train/run_folder.h"
 #include "titan/train/run_weights.h"
 
 namespace titan {
 namespace {
 
-using checkpoint::CheckpointItem;
 using Fingerprints = std::map<std::string, std::string>;
-
-std::string dataset_fingerprint(const JobConfig& config, const Dataset& dataset) {
-  return str_cat(config.training.dataset, " ", dataset.size(), " samples ", dataset.fingerprint(),
-                 " subset ", config.training.subset_size.value_or(0),
-                 config.training.shuffle ? " shuffled" : " in stored order", " crop ",
-                 config.dataset.crop, config.dataset.flip ? " flipped" : "", " classes ",
-                 dataset.num_classes());
-}
-
-std::string objective_fingerprint(const JobConfig& config) {
-  const ObjectiveSection& o = config.objective;
-  if (o.name == "ddpm") {
-    return str_cat(o.name, " ", o.prediction, " ", o.num_timesteps, " ", o.beta_schedule,
-                   " min_snr ", o.min_snr_gamma, " dropout ", config.training.class_dropout_prob);
-  }
-  std::string text = str_cat(o.name, " ", o.timestep_sampler, " mean ", o.logit_mean, " std ",
-                             o.logit_std, " mode ", o.mode_scale, " shift ", o.shift, " dropout ",
-                             config.training.class_dropout_prob);
-  if (config.model.name == "flux") {
-    text += str_cat(" latents ", config.encoder.autoencoder_shift, " ",
-                    config.encoder.autoencoder_scale, " guidance ", o.guidance);
-  }
-  return text;
-}
-
-/// Names and shapes of all parameters, so another width, depth or architecture is another model.
-std::string model_fingerprint(const JobConfig& config, const parallel::FlatParameters& parameters) {
-  std::string text;
-  for (const parallel::FlatUnit& unit : parameters.units())
-    for (const parallel::Fragment& fragment : unit.fragments)
-      text += str_cat(fragment.name, " ", c10::IntArrayRef(fragment.shape), ";");
-  return str_cat(config.model.name, " ", parameters.num_parameters(), " parameters ",
-                 xxh3_128_hex(text.data(), text.size()));
-}
 
 std::uint64_t draw_seed() {
   std::random_device device;
@@ -59,30 +27,8 @@ std::uint64_t draw_seed() {
   return ((static_cast<std::uint64_t>(device()) << 32) | device()) >> 11;
 }
 
-using Items = std::vector<CheckpointItem>;
-
-void append(Items& items, Items more) {
-  for (CheckpointItem& item : more) items.push_back(std::move(item));
-}
-
-Items model_items(const parallel::FlatParameters& parameters) {
-  return checkpoint::items_of("model", parameters.units(), &parallel::FlatUnit::master);
-}
-
-Items moment_items(const parallel::FlatParameters& parameters, const optim::AdamW& optimizer) {
-  std::vector<at::Tensor> first, second;
-  for (const optim::MomentState& moments : optimizer.moments()) {
-    first.push_back(moments.exp_avg);
-    second.push_back(moments.exp_avg_sq);
-  }
-  Items items = checkpoint::items_of("optim.exp_avg", parameters.units(), first);
-  append(items, checkpoint::items_of("optim.exp_avg_sq", parameters.units(), second));
-  return items;
-}
-
-Items ema_items(const parallel::FlatParameters& parameters, const optim::Ema& ema) {
-  return checkpoint::items_of("ema", parameters.units(), ema.shadows());
-}
+/// More do not help: a core or two keep a disk busy, and memory.
+int io_threads() { return std::min(at::get_num_threads(), 8); }
 
 class ResumePointOfRun : public ResumePoint {
  public:
@@ -107,6 +53,8 @@ class ResumePointOfRun : public ResumePoint {
                  const WeightFormats& formats) override;
   Status save(int64_t step, int64_t cursor, const parallel::FlatParameters& parameters,
               const optim::AdamW& optimizer, const optim::Ema* ema, bool last) override;
+  Status poll() override;
+  Status finish() override;
 
  private:
   Status open_manager();
@@ -116,10 +64,14 @@ class ResumePointOfRun : public ResumePoint {
   void settle_seed();
   Status load_checkpoint(parallel::FlatParameters& parameters, optim::AdamW& optimizer,
                          optim::Ema* ema, bool& averages_loaded) const;
-  Status write_checkpoint(int64_t step, int64_t cursor, const parallel::FlatParameters& parameters,
-                          const optim::AdamW& optimizer, const optim::Ema* ema) const;
+  CheckpointItems state_items(const parallel::FlatParameters& parameters,
+                              const optim::AdamW& optimizer, const optim::Ema* ema) const;
+  Status write_checkpoint(int64_t step, int64_t cursor, const CheckpointItems& items, bool wait);
   Status write_weights(int64_t step, const parallel::FlatParameters& parameters,
                        const optim::Ema* ema) const;
+  Status note_complete(int64_t step) const;
+  checkpoint::RankGroup ranks() const;
+  bool saves_beside() const { return config_.checkpoint.async_mode == "async"; }
   bool is_main() const { return context_.rank.is_main(); }
   bool excluded(const std::string& part) const {
     const std::vector<std::string>& parts = config_.checkpoint.exclude_from_loading;
@@ -139,19 +91,27 @@ class ResumePointOfRun : public ResumePoint {
   std::uint64_t seed_ = 0;
 };
 
-/// Every rank opens the folder; rank 0 tidies it first.
+/// Checkpoints talk over the control group, from training's thread alone.
+checkpoint::RankGroup ResumePointOfRun::ranks() const {
+  checkpoint::RankGroup group{context_.rank.rank};
+  if (context_.rank.world_size > 1) {
+    group.exchange = [&control = context_.ranks.control()](
+                         const std::string& text) -> StatusOr<std::vector<std::string>> {
+      return control.all_gather_text(text);
+    };
+  }
+  return group;
+}
+
 Status ResumePointOfRun::open_manager() {
-  const auto open = [&]() -> Status {
-    TITAN_ASSIGN_OR_RETURN(auto manager, checkpoint::CheckpointManager::open(
-                                             {.folder = folder(),
-                                              .keep_latest_k = config_.checkpoint.keep_latest_k,
-                                              .rank = context_.rank.rank}));
-    manager_.emplace(std::move(manager));
-    return ok_status();
-  };
-  if (is_main()) TITAN_RETURN_IF_ERROR(open());
-  context_.ranks.control().barrier();
-  return is_main() ? ok_status() : open();
+  TITAN_ASSIGN_OR_RETURN(auto manager, checkpoint::CheckpointManager::open(
+                                           {.folder = folder(),
+                                            .keep_latest_k = config_.checkpoint.keep_latest_k,
+                                            .rank = context_.rank.rank,
+                                            .exchange = ranks().exchange,
+                                            .threads = io_threads()}));
+  manager_.emplace(std::move(manager));
+  return ok_status();
 }
 
 Status ResumePointOfRun::open_checkpoint() {
@@ -233,13 +193,13 @@ Status ResumePointOfRun::load_checkpoint(parallel::FlatParameters& parameters,
     TITAN_RETURN_IF_ERROR(
         checkpoint::check_compatible(meta, fingerprints_, config_.checkpoint.allow_change));
   }
-  Items items;
+  CheckpointItems items;
   if (!excluded("model")) append(items, model_items(parameters));
   if (!excluded("optimizer") && !weights_alone) append(items, moment_items(parameters, optimizer));
   averages_loaded = ema != nullptr && reader_->has_prefix("ema") && !excluded("ema");
   if (averages_loaded) append(items, ema_items(parameters, *ema));
   if (foreign_) {
-    TITAN_RETURN_IF_ERROR(reader_->load(items));
+    TITAN_RETURN_IF_ERROR(checkpoint::load_together(*reader_, items, ranks(), io_threads()));
   } else {
     TITAN_RETURN_IF_ERROR(manager_->load(items, meta.step).status());
   }
@@ -253,16 +213,28 @@ Status ResumePointOfRun::load_checkpoint(parallel::FlatParameters& parameters,
   return ok_status();
 }
 
+CheckpointItems ResumePointOfRun::state_items(const parallel::FlatParameters& parameters,
+                                              const optim::AdamW& optimizer,
+                                              const optim::Ema* ema) const {
+  CheckpointItems items = model_items(parameters);
+  append(items, moment_items(parameters, optimizer));
+  if (ema != nullptr) append(items, ema_items(parameters, *ema));
+  return items;
+}
+
 Status ResumePointOfRun::restore(parallel::FlatParameters& parameters, optim::AdamW& optimizer,
                                  optim::Ema* ema, const WeightFormats& formats) {
-  fingerprints_["model"] = model_fingerprint(config_, parameters);
+  TITAN_ASSIGN_OR_RETURN(const std::vector<TensorSpec> model, whole_model(parameters, ranks()));
+  fingerprints_["model"] = model_fingerprint(config_, model);
+  if (manager_ && saves_beside() && !ended_)
+    TITAN_RETURN_IF_ERROR(manager_->reserve(state_items(parameters, optimizer, ema)));
   const std::string& initial = config_.checkpoint.initial_load_path;
   if (ended_ || (!reader_ && initial.empty())) return ok_status();
   bool averages_loaded = false;
   if (reader_) {
     TITAN_RETURN_IF_ERROR(load_checkpoint(parameters, optimizer, ema, averages_loaded));
   } else if (!excluded("model")) {
-    TITAN_RETURN_IF_ERROR(load_published_weights(initial, formats, model_items(parameters),
+    TITAN_RETURN_IF_ERROR(load_published_weights(initial, formats, model_items(parameters), model,
                                                  /*verify=*/is_main()));
   }
   parameters.weights_changed();
@@ -274,45 +246,59 @@ Status ResumePointOfRun::restore(parallel::FlatParameters& parameters, optim::Ad
   return ok_status();
 }
 
+Status ResumePointOfRun::note_complete(int64_t step) const {
+  if (is_main()) TITAN_RETURN_IF_ERROR(abandon_run_weights(folder(), step));
+  TITAN_LOG(INFO) << "[checkpoint] " << manager_->step_path(step);
+  return ok_status();
+}
+
 Status ResumePointOfRun::write_checkpoint(int64_t step, int64_t cursor,
-                                          const parallel::FlatParameters& parameters,
-                                          const optim::AdamW& optimizer,
-                                          const optim::Ema* ema) const {
-  Items items = model_items(parameters);
-  append(items, moment_items(parameters, optimizer));
-  if (ema != nullptr) append(items, ema_items(parameters, *ema));
-  TITAN_RETURN_IF_ERROR(manager_->save({.step = step,
+                                          const CheckpointItems& items, bool wait) {
+  const checkpoint::CheckpointMeta meta{.step = step,
                                         .cursor = cursor,
                                         .seed = seed_,
                                         .world_size = context_.rank.world_size,
-                                        .fingerprints = fingerprints_},
-                                       items));
-  TITAN_RETURN_IF_ERROR(abandon_run_weights(folder(), step));
-  TITAN_LOG(INFO) << "[checkpoint] " << manager_->step_path(step);
-  return ok_status();
+                                        .fingerprints = fingerprints_};
+  if (!saves_beside()) {
+    TITAN_RETURN_IF_ERROR(manager_->save(meta, items));
+    return note_complete(step);
+  }
+  const auto began = std::chrono::steady_clock::now();
+  TITAN_RETURN_IF_ERROR(manager_->start_save(meta, items));
+  const std::chrono::duration<double, std::milli> copied = std::chrono::steady_clock::now() - began;
+  TITAN_LOG(INFO) << "[checkpoint] step " << step << ": training paused " << copied.count()
+                  << " ms for the copy; it is written beside training";
+  return wait ? finish() : ok_status();
+}
+
+Status ResumePointOfRun::poll() {
+  if (!manager_) return ok_status();
+  TITAN_ASSIGN_OR_RETURN(const std::optional<int64_t> step, manager_->poll());
+  return step ? note_complete(*step) : ok_status();
+}
+
+Status ResumePointOfRun::finish() {
+  if (!manager_) return ok_status();
+  TITAN_ASSIGN_OR_RETURN(const std::optional<int64_t> step, manager_->finish());
+  return step ? note_complete(*step) : ok_status();
 }
 
 Status ResumePointOfRun::write_weights(int64_t step, const parallel::FlatParameters& parameters,
                                        const optim::Ema* ema) const {
   const std::string& type = config_.checkpoint.export_dtype;
   if (ema != nullptr)
-    TITAN_RETURN_IF_ERROR(
-        save_run_weights(run_averages_path(folder(), step), ema_items(parameters, *ema), type));
-  return save_run_weights(run_weights_path(folder(), step), model_items(parameters), type);
+    TITAN_RETURN_IF_ERROR(save_run_weights(run_averages_path(folder(), step),
+                                           ema_items(parameters, *ema), type, ranks()));
+  return save_run_weights(run_weights_path(folder(), step), model_items(parameters), type, ranks());
 }
 
 Status ResumePointOfRun::save(int64_t step, int64_t cursor,
                               const parallel::FlatParameters& parameters,
                               const optim::AdamW& optimizer, const optim::Ema* ema, bool last) {
-  Status saved = ok_status();
-  if (is_main()) {
-    saved = last && config_.checkpoint.model_weights_only
-                ? write_weights(step, parameters, ema)
-                : write_checkpoint(step, cursor, parameters, optimizer, ema);
-  }
-  const std::string verdict = context_.ranks.control().broadcast_text(message_of(saved));
-  if (is_main()) return saved;
-  return verdict.empty() ? ok_status() : internal_error("[checkpoint] rank 0: ", verdict);
+  if (!last || !config_.checkpoint.model_weights_only)
+    return write_checkpoint(step, cursor, state_items(parameters, optimizer, ema), /*wait=*/last);
+  TITAN_RETURN_IF_ERROR(finish());
+  return write_weights(step, parameters, ema);
 }
 
 }  // namespace
@@ -321,9 +307,7 @@ StatusOr<std::unique_ptr<ResumePoint>> ResumePoint::open(const TrainerContext& c
                                                          const Dataset& dataset,
                                                          int64_t global_batch) {
   auto point = std::make_unique<ResumePointOfRun>(
-      context, Fingerprints{{"dataset", dataset_fingerprint(context.config, dataset)},
-                            {"objective", objective_fingerprint(context.config)},
-                            {"global_batch_size", std::to_string(global_batch)}});
+      context, run_fingerprints(context.config, dataset, global_batch));
   TITAN_RETURN_IF_ERROR(point->find());
   return point;
 }

@@ -43,10 +43,18 @@ class ResumePoint {
   /// loaded start from the weights.
   virtual Status restore(parallel::FlatParameters& parameters, optim::AdamW& optimizer,
                          optim::Ema* ema, const WeightFormats& formats) = 0;
-  /// Writes a checkpoint; returns when it is complete on disk. With `last`, and where the config
-  /// wants model_weights_only, writes the weights alone. All ranks call.
+  /// Writes a checkpoint: every rank what it holds. Returns when it is complete on disk or, with
+  /// checkpoint.async_mode=async, when the state is copied. With `last` it is complete in any case;
+  /// and where the config wants model_weights_only, the weights alone are written. All ranks call,
+  /// and all return an error where one fails.
   virtual Status save(int64_t step, int64_t cursor, const parallel::FlatParameters& parameters,
                       const optim::AdamW& optimizer, const optim::Ema* ema, bool last) = 0;
+  /// After every step: notes whether a checkpoint has become complete meanwhile, or its error. All
+  /// ranks call. Costs nothing where none is being written.
+  virtual Status poll() = 0;
+  /// Waits for the checkpoint that is being written, if there is one. All ranks call before they
+  /// part.
+  virtual Status finish() = 0;
 };
 
 }  // namespace titan

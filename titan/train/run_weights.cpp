@@ -7,7 +7,7 @@
 #include "titan/base/log.h"
 #include "titan/checkpoint/recipe_reader.h"
 #include "titan/checkpoint/weight_source.h"
-#include "titan/checkpoint/weights.h"
+#include "titan/checkpoint/weights_together.h"
 #include "titan/io/errno_status.h"
 
 namespace titan {
@@ -37,7 +37,8 @@ Status unknown_names(const std::string& path, const WeightFormats& formats,
 }  // namespace
 
 Status load_published_weights(const std::string& path, const WeightFormats& formats,
-                              const std::vector<checkpoint::CheckpointItem>& items, bool verify) {
+                              const std::vector<checkpoint::CheckpointItem>& items,
+                              const std::vector<TensorSpec>& model, bool verify) {
   TITAN_ASSIGN_OR_RETURN(const auto source, checkpoint::WeightSource::open(path, "model"));
   const std::vector<TensorSpec>& stored = source->tensors();
   const std::string format = formats.detect(stored);
@@ -46,10 +47,10 @@ Status load_published_weights(const std::string& path, const WeightFormats& form
   const StatusOr<std::vector<TensorRecipe>> recipes = formats.recipes(stored, format, own);
   if (!recipes.ok()) return annotate(recipes.status(), "[checkpoint] " + source->path());
   if (verify) TITAN_RETURN_IF_ERROR(source->verify());
-  const Status loaded = checkpoint::load_recipes(*source, *recipes, items);
+  const Status loaded = checkpoint::load_recipes(*source, *recipes, items, model);
   const std::string theirs = formats.describe(stored, format);
   if (loaded.code() == absl::StatusCode::kFailedPrecondition) {
-    const std::string ours = formats.describe(checkpoint::tensors_of(items), own);
+    const std::string ours = formats.describe(model, own);
     if (ours != theirs)
       return failed_precondition("[checkpoint] ", source->path(),
                                  " holds a model of another size (there: ", theirs,
@@ -102,11 +103,12 @@ Status abandon_run_weights(const std::string& folder, int64_t step) {
 
 Status save_run_weights(const std::string& path,
                         const std::vector<checkpoint::CheckpointItem>& items,
-                        const std::string& type) {
-  const at::ScalarType dtype = type == "bfloat16"  ? at::kBFloat16
-                               : type == "float16" ? at::kHalf
-                                                   : at::kFloat;
-  TITAN_RETURN_IF_ERROR(checkpoint::export_weights(path, items, {{"format", "pt"}}, dtype));
+                        const std::string& type, const checkpoint::RankGroup& ranks) {
+  TITAN_RETURN_IF_ERROR(checkpoint::export_together(path, items, {{"format", "pt"}},
+                                                    type == "bfloat16"  ? TensorType::kBF16
+                                                    : type == "float16" ? TensorType::kF16
+                                                                        : TensorType::kF32,
+                                                    ranks));
   TITAN_LOG(INFO) << "[checkpoint] weights alone, in " << type << ": " << path;
   return ok_status();
 }

@@ -8,16 +8,20 @@
 #include <vector>
 
 #include "titan/base/status.h"
-#include "titan/checkpoint/checkpoint_reader.h"
+#include "titan/checkpoint/checkpoint_item.h"
+#include "titan/checkpoint/rank_group.h"
+#include "titan/io/safetensors.h"
 #include "titan/protocols/weight_formats.h"
 
 namespace titan {
 
-/// Fills the items from weights on disk (checkpoint::WeightSource) whose names are found out. Every
-/// tensor must be there in its shape: what does not fit is named, with both sizes where it is
-/// another size of the model. `verify` compares a checkpoint's checksums first.
+/// Fills the items (what this rank holds of `model`) from weights on disk
+/// (checkpoint::WeightSource) whose names are found out. Every tensor of the model must be there in
+/// its shape: what does not fit is named, with both sizes where it is another size of the model.
+/// `verify` compares a checkpoint's checksums first.
 Status load_published_weights(const std::string& path, const WeightFormats& formats,
-                              const std::vector<checkpoint::CheckpointItem>& items, bool verify);
+                              const std::vector<checkpoint::CheckpointItem>& items,
+                              const std::vector<TensorSpec>& model, bool verify);
 
 /// `folder`/weights-000100.safetensors, and of the averages weights-ema-000100.safetensors.
 std::string run_weights_path(const std::string& folder, int64_t step);
@@ -30,9 +34,13 @@ StatusOr<std::optional<int64_t>> latest_run_weights(const std::string& folder);
 /// taken for its end: .abandoned-weights-000100.safetensors.
 Status abandon_run_weights(const std::string& folder, int64_t step);
 
-/// Writes the items' tensors whole, in the type of that name ("float32", "bfloat16", "float16").
+/// Collective. Writes the items' tensors whole, in the type of that name ("float32", "bfloat16",
+/// "float16"), to one ordinary safetensors file, however they are spread over the ranks: where rank
+/// 0 holds everything it writes at once; else every rank writes its part to a temporary folder
+/// beside `path`, from which rank 0 puts the file together. On an error of any rank nothing is left
+/// and all return it.
 Status save_run_weights(const std::string& path,
                         const std::vector<checkpoint::CheckpointItem>& items,
-                        const std::string& type);
+                        const std::string& type, const checkpoint::RankGroup& ranks);
 
 }  // namespace titan

@@ -313,6 +313,7 @@ StatusOr<TrainOutcome> DiffusionTrainer::train() {
     cursor_ += batches_.global_batch;
     if (step_ == first_step) ranks_.use_train_timeout();
     TITAN_RETURN_IF_ERROR(report(result));
+    TITAN_RETURN_IF_ERROR(resume_->poll());
     if (evaluation_due()) TITAN_RETURN_IF_ERROR(evaluate());
     if (samples_ && due(config_.sampling.freq)) TITAN_RETURN_IF_ERROR(draw_grid());
     if (config_.checkpoint.enable_checkpoint && (due(config_.checkpoint.interval) || target_met_)) {
@@ -321,6 +322,7 @@ StatusOr<TrainOutcome> DiffusionTrainer::train() {
     if (stop_agreed()) {
       if (config_.checkpoint.enable_checkpoint && saved_step_ != step_)
         TITAN_RETURN_IF_ERROR(save_checkpoint());
+      TITAN_RETURN_IF_ERROR(resume_->finish());
       metrics_->finish();
       mlperf_->run_stop(/*success=*/false, cursor_);
       TITAN_LOG(WARNING) << "[train] stopped by a signal after step " << step_
@@ -330,6 +332,7 @@ StatusOr<TrainOutcome> DiffusionTrainer::train() {
       return TrainOutcome::kStopped;
     }
   }
+  TITAN_RETURN_IF_ERROR(resume_->finish());
   metrics_->finish();
   mlperf_->run_stop(target_met_.has_value(), cursor_);
   TITAN_LOG(INFO) << "[train] done: " << step_ << " steps, " << cursor_ << " samples"

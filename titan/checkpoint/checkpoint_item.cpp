@@ -1,0 +1,27 @@
+#include "titan/checkpoint/checkpoint_item.h"
+
+#include "titan/base/check.h"
+
+namespace titan::checkpoint {
+
+std::vector<CheckpointItem> items_of(const std::string& prefix,
+                                     const std::vector<parallel::FlatUnit>& units,
+                                     at::Tensor parallel::FlatUnit::*buffer) {
+  std::vector<CheckpointItem> items;
+  for (const parallel::FlatUnit& unit : units)
+    items.push_back({prefix, unit.*buffer, unit.fragments});
+  return items;
+}
+
+std::vector<CheckpointItem> items_of(const std::string& prefix,
+                                     const std::vector<parallel::FlatUnit>& units,
+                                     const std::vector<at::Tensor>& buffers) {
+  TITAN_CHECK(buffers.size() == units.size(), "[checkpoint] one buffer per unit (prefix=", prefix,
+              ", buffers=", buffers.size(), ", units=", units.size(), ")");
+  std::vector<CheckpointItem> items;
+  for (std::size_t i = 0; i < units.size(); ++i)
+    items.push_back({prefix, buffers[i], units[i].fragments});
+  return items;
+}
+
+}  // namespace titan::checkpoint
