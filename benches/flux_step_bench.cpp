@@ -2,8 +2,10 @@
 // this program and PyTorch in one run.
 //
 //   flux_step_bench HIDDEN HEADS DOUBLE SINGLE BATCH SIZE TEXT THREADS [reference]
+//   [recompute=OPTION]
 //
 // SIZE is the side of the 16-channel latents, TEXT the number of text tokens; heads are 128 wide.
+// OPTION: full, or selective's option (a number, op), as in activation_checkpoint.
 #include <cstdlib>
 
 #include "titan/memory/cpu_allocator.h"
@@ -18,6 +20,7 @@ using namespace titan;
 
 struct Arguments {
   int64_t hidden, heads, depth, singles, batch, size, text;
+  ActivationCheckpointSection recompute = {};
 };
 
 models::FluxConfig config_of(const Arguments& args) {
@@ -35,6 +38,12 @@ int run(const Arguments& args) {
     std::cerr << message_of(status) << "\n";
     return 2;
   }
+  StatusOr<RecomputePlan> plan =
+      recompute_plan(args.recompute, static_cast<std::size_t>(args.depth + args.singles));
+  if (!plan.ok()) {
+    std::cerr << message_of(plan.status()) << "\n";
+    return 2;
+  }
   const auto model = std::make_shared<models::Flux>(config);
   model->initialize(/*seed=*/1);
   at::manual_seed(0);
@@ -45,7 +54,7 @@ int run(const Arguments& args) {
                              .condition = {}};
   inputs.condition.set("txt", at::randn({args.batch, args.text, config.context_in_dim}));
   inputs.condition.set("y", at::randn({args.batch, config.vec_in_dim}));
-  benches::TrainingStep step(model, /*lr=*/1e-4);
+  benches::TrainingStep step(model, /*lr=*/1e-4, *std::move(plan));
   const int64_t tokens = args.size / 2 * (args.size / 2);
   return benches::serve_steps(
       step, inputs, 3 * args.batch * models::flux_flops(config, tokens, args.text).forward());
@@ -56,13 +65,20 @@ int run(const Arguments& args) {
 int main(int argc, char** argv) {
   if (argc < 9) {
     std::cerr << "usage: flux_step_bench HIDDEN HEADS DOUBLE SINGLE BATCH SIZE TEXT THREADS "
-                 "[reference]\n";
+                 "[reference] [recompute=OPTION]\n";
     return 2;
   }
   titan::memory::install_cpu_allocator();
   at::set_num_threads(std::atoi(argv[8]));
-  if (argc > 9 && std::string(argv[9]) == "reference")
-    titan::ops::set_backend(titan::ops::Backend::kReference);
-  return run({std::atoll(argv[1]), std::atoll(argv[2]), std::atoll(argv[3]), std::atoll(argv[4]),
-              std::atoll(argv[5]), std::atoll(argv[6]), std::atoll(argv[7])});
+  Arguments args{std::atoll(argv[1]), std::atoll(argv[2]), std::atoll(argv[3]), std::atoll(argv[4]),
+                 std::atoll(argv[5]), std::atoll(argv[6]), std::atoll(argv[7])};
+  const std::string recompute = "recompute=";
+  for (const std::string& option : std::vector<std::string>(argv + 9, argv + argc)) {
+    if (option == "reference") titan::ops::set_backend(titan::ops::Backend::kReference);
+    if (option.rfind(recompute, 0) != 0) continue;
+    args.recompute.selective_ac_option = option.substr(recompute.size());
+    args.recompute.mode = args.recompute.selective_ac_option == "full" ? "full" : "selective";
+    if (args.recompute.mode == "full") args.recompute.selective_ac_option = "1";
+  }
+  return run(args);
 }

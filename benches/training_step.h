@@ -10,6 +10,7 @@
 
 #include <torch/torch.h>
 
+#include "titan/memory/cpu_allocator.h"
 #include "titan/ops/backend.h"
 #include "titan/optim/adamw.h"
 #include "titan/optim/grad_norm.h"
@@ -27,10 +28,10 @@ struct StepInputs {
 /// An initialised model with its optimizer.
 class TrainingStep {
  public:
-  TrainingStep(std::shared_ptr<Model> model, double lr)
+  TrainingStep(std::shared_ptr<Model> model, double lr, RecomputePlan plan = {})
       : lr_(lr),
         engine_(split_into_units(*model), {}),
-        runner_(make_runner(std::move(model), &engine_)),
+        runner_(make_runner(std::move(model), &engine_, std::move(plan))),
         optimizer_(engine_.parameters().units(), optim::AdamWOptions{}) {}
 
   /// The loss of one step.
@@ -59,10 +60,17 @@ class TrainingStep {
 };
 
 /// Says "ready <FLOPs of a step>", then makes a step for each line "step" on standard input and
-/// answers "<seconds> <loss>".
+/// answers "<seconds> <loss>"; to a line "memory" the most bytes that tensors had since the last
+/// such line.
 inline int serve_steps(TrainingStep& step, const StepInputs& inputs, int64_t flops) {
   std::cout << "ready " << flops << std::endl;
-  for (std::string line; std::getline(std::cin, line) && line == "step";) {
+  for (std::string line; std::getline(std::cin, line) && (line == "step" || line == "memory");) {
+    if (line == "memory") {
+      std::cout << memory::cpu_memory_stats().value_or(memory::MemoryStats{}).peak_active
+                << std::endl;
+      memory::reset_cpu_memory_peak();
+      continue;
+    }
     const auto start = std::chrono::steady_clock::now();
     const double loss = step.run(inputs);
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
