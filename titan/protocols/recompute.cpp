@@ -64,8 +64,6 @@ std::vector<at::Tensor> RecomputedBlock::again(const std::vector<std::size_t>& s
   return chosen;
 }
 
-std::vector<at::Tensor> RecomputedBlock::inputs() const { return tensors_of(input_); }
-
 void RecomputedBlock::check_input_unchanged() const {
   const std::vector<at::Tensor> tensors = tensors_of(input_);
   for (std::size_t i = 0; i < tensors.size(); ++i) {

@@ -23,12 +23,10 @@ class RecomputedBlock {
 
   /// Runs the block without recording. Called once.
   BlockState first_pass();
-  /// The same again, recorded from the input's leaves; gives the input and the results back. Called
-  /// once. Throws titan::Error where the block does not do the same twice, or its input was changed
-  /// in place.
+  /// The same again, recorded from the input's leaves: the tensors of the state that lie in
+  /// `slots`, as BlockState::for_each counts. What was held is given back. Called once. Throws
+  /// titan::Error where the block does not do the same twice, or its input was changed in place.
   std::vector<at::Tensor> again(const std::vector<std::size_t>& slots);
-
-  std::vector<at::Tensor> inputs() const;
 
  private:
   void check_input_unchanged() const;
