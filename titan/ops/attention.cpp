@@ -134,7 +134,8 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
               "dividing H (q=",
               q.sizes(), ", k=", k.sizes(), ", v=", v.sizes(), ")");
   if (backend() == Backend::kReference) return reference::attention(q, k, v);
-  if (is_float32_on_cpu(q) && is_float32_on_cpu(k) && is_float32_on_cpu(v)) {
+  // On shapes alone too: LibTorch would plan for the scores, which none of its fused kernels keeps.
+  if (q.is_meta() || (is_float32_on_cpu(q) && is_float32_on_cpu(k) && is_float32_on_cpu(v))) {
     static const auto op = detail::find_op<decltype(forward_cpu)>(kForward);
     return kept(
         kKeepable, [&] { return op.call(q, k, v); }, q, k, v);

@@ -4,6 +4,8 @@
 
 #include <ATen/core/dispatch/Dispatcher.h>
 
+#include "titan/ops/planned_device.h"
+
 namespace titan::ops {
 namespace {
 std::atomic<Backend>& chosen() {
@@ -29,6 +31,7 @@ bool use_fused(const at::Tensor& x, const char* schema) {
   if (backend() != Backend::kFused) return false;
   if (x.scalar_type() != at::kFloat && x.scalar_type() != at::kBFloat16) return false;
   if (x.is_cpu()) return true;
+  if (x.is_meta()) return planned_device_has(schema);
   if (!x.is_cuda()) return false;
   // CUDA kernels come from libtitan_cuda.so, which not every machine loads.
   const auto handle = c10::Dispatcher::singleton().findSchema({schema, ""});

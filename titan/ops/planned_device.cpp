@@ -1,0 +1,31 @@
+#include "titan/ops/planned_device.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+namespace titan::ops {
+namespace {
+
+thread_local c10::DeviceType device = c10::DeviceType::CPU;
+
+// As titan/ops/cuda registers them; attention runs LibTorch's fused kernel, which keeps what ours
+// keeps: the result and a logarithm of sums a row.
+constexpr std::array<std::string_view, 4> kWithCudaKernel = {
+    "titan::modulate_norm", "titan::philox_normal", "titan::philox_uniform", "titan::attention"};
+
+}  // namespace
+
+c10::DeviceType planned_device() { return device; }
+
+bool planned_device_has(const char* schema) {
+  return device == c10::DeviceType::CPU ||
+         std::find(kWithCudaKernel.begin(), kWithCudaKernel.end(), schema) != kWithCudaKernel.end();
+}
+
+PlannedDeviceScope::PlannedDeviceScope(c10::DeviceType wanted) : before_(device) {
+  device = wanted;
+}
+PlannedDeviceScope::~PlannedDeviceScope() { device = before_; }
+
+}  // namespace titan::ops
