@@ -1,0 +1,41 @@
+#include "tests/support/catch.h"
+
+#include "titan/plan/time_model.h"
+
+using namespace titan::plan;
+
+TEST_CASE("communication hides behind computation but for its ends", "[plan]") {
+  const Hardware h200 = find_hardware("h200").value();
+  StepWork work{.flops = 1e15,
+                .gathered_bytes = 40e9,
+                .reduced_bytes = 20e9,
+                .first_gather = 1e8,
+                .last_reduce = 1e8,
+                .shard_ranks = 8,
+                .replicas = 1,
+                .ranks_per_node = 8};
+  const StepTime hidden = step_time(work, h200, {});
+  CHECK(hidden.communication == Approx(60e9 * 7 / 8 / (0.8 * 450e9)));
+  CHECK(hidden.exposed == Approx(2e8 * 7 / 8 / (0.8 * 450e9)));
+  work.flops = 1e13;  // hides 17 ms
+  const StepTime exposed = step_time(work, h200, {});
+  CHECK(exposed.exposed == Approx(exposed.communication - exposed.compute));
+  work.shard_ranks = 1;
+  CHECK(step_time(work, h200, {}).communication == 0);
+}
+
+TEST_CASE("rings across nodes share the adapters of a node", "[plan]") {
+  const Hardware h200 = find_hardware("h200").value();
+  const Assumptions exact{.transfer = 1.0};
+  CHECK(ring_bandwidth(h200, exact, 8, 1, 8) == Approx(450e9));
+  CHECK(ring_bandwidth(h200, exact, 64, 1, 8) == Approx(400e9));  // eight adapters of 50 GB/s
+  CHECK(ring_bandwidth(h200, exact, 8, 8, 8) == Approx(50e9));    // replicas of a slice
+  CHECK(ring_bandwidth(find_hardware("gb200").value(), exact, 72, 1, 4) == Approx(900e9));
+}
+
+TEST_CASE("devices are known by their drivers' names", "[plan]") {
+  CHECK(hardware_of_device("NVIDIA H200") == "h200");
+  CHECK(hardware_of_device("NVIDIA GB200") == "gb200");
+  CHECK(hardware_of_device("NVIDIA GeForce") == "");
+  CHECK_FALSE(find_hardware("h201").ok());
+}

@@ -1,0 +1,141 @@
+#include "titan/plan/step_walk.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <ATen/ops/empty.h>
+
+#include "titan/ops/planned_device.h"
+#include "titan/parallel/device_mesh.h"
+#include "titan/parallel/parallelize.h"
+#include "titan/plan/aten_shapes.h"
+#include "titan/plan/meta_memory.h"
+
+namespace titan::plan {
+namespace {
+
+/// The engine in numbers behind the runner's hooks.
+class WalkHooks : public RunnerHooks {
+ public:
+  explicit WalkHooks(EngineWalk& walk) : walk_(walk) {}
+  void begin_pass(bool with_backward) override { walk_.begin_pass(with_backward); }
+  void before_forward(std::size_t unit) override { walk_.before_forward(unit); }
+  void after_forward(std::size_t unit) override { walk_.after_forward(unit); }
+  void before_backward(std::size_t unit) override { walk_.before_backward(unit); }
+  void gradients_ready(std::size_t unit, const std::vector<at::Tensor>&) override {
+    walk_.gradients_ready(unit);
+  }
+
+ private:
+  EngineWalk& walk_;
+};
+
+}  // namespace
+
+StatusOr<std::vector<FieldLayout>> sample_fields(const Dataset& dataset) {
+  std::vector<FieldLayout> fields = dataset.layout();
+  if (!fields.empty()) return fields;
+  Status first = ok_status();
+  for (int64_t index = 0; index < std::min<int64_t>(dataset.size(), 100); ++index) {
+    const StatusOr<Sample> sample = dataset.read(index, {});
+    if (sample.ok()) {
+      for (const auto& [name, tensor] : sample->fields)
+        fields.push_back({name, tensor.sizes().vec(), tensor.scalar_type()});
+      return fields;
+    }
+    if (first.ok()) first = sample.status();
+  }
+  return annotate(first, "[plan] no sample can be read");
+}
+
+StatusOr<ShapeModel> ShapeModel::build(const JobConfig& config, const ModelSpec& spec,
+                                       const DataShape& shape, std::vector<FieldLayout> fields) {
+  complete_aten_shapes();
+  ShapeModel result;
+  result.spec_ = &spec;
+  result.fields_ = std::move(fields);
+  TITAN_ASSIGN_OR_RETURN(result.model_, spec.build(config, shape, at::kMeta));
+  TITAN_ASSIGN_OR_RETURN(result.objective_, spec.objective(config, shape, /*seed=*/0));
+  for (const ModelUnit& unit : split_into_units(*result.model_)) {
+    std::vector<parallel::ParameterShape> shapes;
+    for (std::size_t i = 0; i < unit.parameters.size(); ++i)
+      shapes.push_back({.name = unit.parameter_names[i],
+                        .shape = unit.parameters[i].sizes().vec(),
+                        .trainable = unit.parameters[i].requires_grad()});
+    result.units_.push_back(std::move(shapes));
+    result.unit_names_.push_back(unit.name);
+  }
+  if (config.training.mixed_precision_param == "bfloat16") result.model_->to(at::kBFloat16);
+  result.model_->train();
+  return result;
+}
+
+std::vector<parallel::UnitLayout> ShapeModel::layouts(int64_t shard_ranks) const {
+  std::vector<parallel::UnitLayout> layouts;
+  for (std::size_t u = 0; u < units_.size(); ++u)
+    layouts.push_back(parallel::lay_out_unit(unit_names_[u], units_[u], shard_ranks));
+  return layouts;
+}
+
+int64_t ShapeModel::num_parameters() const {
+  int64_t count = 0;
+  for (const auto& unit : units_)
+    for (const parallel::ParameterShape& parameter : unit) count += parameter.numel();
+  return count;
+}
+
+int64_t ShapeModel::batch_bytes(int64_t samples) const {
+  int64_t bytes = 2 * static_cast<int64_t>(sizeof(int64_t));  // sample, epoch
+  for (const FieldLayout& field : fields_) bytes += static_cast<int64_t>(field.size_bytes());
+  return bytes * samples;
+}
+
+Batch ShapeModel::batch(int64_t samples) const {
+  const auto meta = at::TensorOptions().device(at::kMeta);
+  Batch batch;
+  for (const FieldLayout& field : fields_) {
+    std::vector<int64_t> sizes{samples};
+    sizes.insert(sizes.end(), field.sizes.begin(), field.sizes.end());
+    batch.fields.set(field.name, at::empty(sizes, meta.dtype(field.type)));
+  }
+  batch.sample = at::empty({samples}, meta.dtype(at::kLong));
+  batch.epoch = at::empty({samples}, meta.dtype(at::kLong));
+  return batch;
+}
+
+StatusOr<StepBytes> walk_step(const ShapeModel& model, const JobConfig& config,
+                              const std::vector<parallel::UnitLayout>& units,
+                              const EngineShape& shape, int64_t micro_batch,
+                              c10::DeviceType device) {
+  const ops::PlannedDeviceScope planned(device);
+  LiveBytes live;
+  // Micro-batches in the middle are alike.
+  EngineShape walked = shape;
+  walked.accumulation = std::min<int64_t>(shape.accumulation, 3);
+  EngineWalk engine(units, walked, live);
+  WalkHooks hooks(engine);
+  const auto& parallelize =
+      model.spec().parallelize ? model.spec().parallelize : parallel::default_parallelize;
+  TITAN_ASSIGN_OR_RETURN(
+      const std::unique_ptr<BlockRunner> runner,
+      parallelize(model.model_ptr(), parallel::DeviceMesh({}, 0), config, &hooks));
+  const MetaMemory count(live);
+  engine.begin_step();
+  for (int64_t i = 0; i < walked.accumulation; ++i) {
+    engine.begin_micro_batch(i);
+    const Batch batch = model.batch(micro_batch);
+    const TrainingExample example = model.objective().prepare(batch);
+    runner->forward_backward(example.x_t, example.t, example.condition,
+                             [&](const at::Tensor& prediction) {
+                               return model.objective().loss(prediction, example).sum() / 1.0;
+                             });
+  }
+  engine.finish();
+  return StepBytes{.activations = live.peak,
+                   .gather_slots = engine.gather_slot_bytes(),
+                   .message_slots = engine.message_slot_bytes(),
+                   .gathered = engine.gathered_bytes(),
+                   .reduced = engine.reduced_bytes()};
+}
+
+}  // namespace titan::plan
