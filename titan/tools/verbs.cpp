@@ -9,6 +9,7 @@
 #include "titan/tools/convert.h"
 #include "titan/tools/convert_data.h"
 #include "titan/tools/make_shapes.h"
+#include "titan/tools/plan.h"
 #include "titan/tools/sample.h"
 #include "titan/tools/shape_checker.h"
 #include "titan/tools/verify_resume.h"
@@ -35,6 +36,8 @@ const std::vector<Verb>& verbs() {
       {"verify-resume",
        "proves that N + N steps equal 2N here, also after kill -9 and on other ranks",
        verify_resume_main},
+      {"plan", "what a job needs in memory and time on each rank, in its own and other layouts",
+       plan_main},
       {"make-shapes", "renders the embedded data set: coloured shapes with classes and captions",
        make_shapes_main},
       {"convert-data", "turns preprocessed samples from Arrow files into row shards, or back",
