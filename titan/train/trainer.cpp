@@ -21,6 +21,7 @@
 #include "titan/parallel/engine.h"
 #include "titan/parallel/parallelize.h"
 #include "titan/parallel/process_group.h"
+#include "titan/plan/fit.h"
 #include "titan/train/batch_plan.h"
 #include "titan/train/evaluation.h"
 #include "titan/train/finite_guard.h"
@@ -63,6 +64,7 @@ class DiffusionTrainer : public Trainer {
 
  private:
   Status build_data();
+  Status check_fits() const;
   Status build_model();
   Status restore();
   Status write_info() const;
@@ -126,6 +128,7 @@ Status DiffusionTrainer::set_up() {
   if (config_.training.deterministic)
     at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
   TITAN_RETURN_IF_ERROR(build_data());
+  TITAN_RETURN_IF_ERROR(check_fits());
   TITAN_ASSIGN_OR_RETURN(resume_, ResumePoint::open(context_, *dataset_, batches_.global_batch));
   TITAN_RETURN_IF_ERROR(build_model());
   TITAN_RETURN_IF_ERROR(restore());
@@ -159,6 +162,22 @@ Status DiffusionTrainer::build_data() {
   TITAN_LOG(INFO) << "[data] " << config_.training.dataset << ": " << dataset_->size()
                   << " samples of " << to_string(shape_);
   return ok_status();
+}
+
+Status DiffusionTrainer::check_fits() const {
+  const parallel::DeviceServices* services = parallel::device_services();
+  const int64_t capacity = services != nullptr && context_.device.is_cuda()
+                               ? services->memory_stats(context_.device.index()).capacity
+                               : 0;
+  return plan::check_fits(spec_, shape_, *dataset_,
+                          {.name = "configured",
+                           .config = config_,
+                           .dims = mesh_->dims(),
+                           .micro_batch = batches_.micro_batch,
+                           .accumulation = batches_.accumulation,
+                           .device = context_.device.type()},
+                          plan::memory_limit(config_, context_.device.type(), capacity,
+                                             context_.rank.local_world_size));
 }
 
 Status DiffusionTrainer::build_model() {
