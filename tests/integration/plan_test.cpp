@@ -96,3 +96,38 @@ TEST_CASE("plan: training refuses what cannot fit and says what would", "[integr
                  "--memory.limit_gib=0.05", "--memory.check_fit=false", "--training.steps=1"});
   CHECK(train(unchecked, {{"NGPU", "1"}}).exit_code == 0);
 }
+
+TEST_CASE("plan: titan plan compares layouts, lays out a large job, and refuses wrong options",
+          "[integration]") {
+  const auto plan = [](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {kTitanBinary, "plan",
+                                         "--config=flux_schnell_mlperf_"
+                                         "preprocessed"});
+    return run(arguments);
+  };
+  const ProcessResult table = plan({"--world=16", "--ranks-per-node=8", "--device=h200"});
+  INFO(table.output);
+  CHECK(table.exit_code == 0);
+  for (const char* text : {"FSDP *", "DDP", "ZeRO-1", "HSDP", "selective", "11.9G parameters"})
+    CHECK(table.mentions(text));
+
+  const ProcessResult dry = plan({"--world", "1024", "--dry-run"});
+  INFO(dry.output);
+  CHECK(dry.exit_code == 0);
+  CHECK(dry.mentions("1024 ranks"));
+
+  const std::vector<std::pair<std::vector<std::string>, std::string>> wrong = {
+      {{"--device=h201"}, "did you mean h200"},
+      {{"--world=6", "--ranks-per-node=4"}, "ranks-per-node=4"},
+      {{"--world=x"}, "--world must be a whole number"},
+      {{"--world"}, "--world needs a value"},
+      {{"--wrold=8"}, "wrold"},
+      {{"--world=8", "--parallelism.data_parallel_shard_degree=3"}, "shard=3"},
+      {{"--mlperf-rows=nowhere.tsv"}, "cannot read nowhere.tsv"}};
+  for (const auto& [arguments, message] : wrong) {
+    const ProcessResult refused = plan(arguments);
+    INFO(refused.output);
+    CHECK(refused.exit_code == 2);
+    CHECK(refused.mentions(message));
+  }
+}
