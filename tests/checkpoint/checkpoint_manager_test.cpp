@@ -200,8 +200,6 @@ TEST_CASE("What does not fit is named", "[checkpoint]") {
   const auto reader = manager.open_step(10);
   REQUIRE(reader->has_prefix("ema"));
   REQUIRE_FALSE(reader->has_prefix("em"));
-  REQUIRE(reader->names("model") ==
-          std::vector<std::string>{"blocks.0.b", "blocks.0.w", "embed.weight", "scale"});
 }
 
 }  // namespace titan::checkpoint

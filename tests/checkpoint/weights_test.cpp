@@ -1,5 +1,6 @@
 #include "titan/checkpoint/weights.h"
 
+#include "tests/checkpoint/read_weights.h"
 #include "tests/checkpoint/small_state.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
@@ -9,6 +10,7 @@ namespace titan::checkpoint {
 namespace {
 
 using titan::testing::fill;
+using titan::testing::read_weights;
 using titan::testing::slice_of;
 using titan::testing::small_state;
 using titan::testing::small_tensors;
@@ -17,8 +19,8 @@ using titan::testing::TemporaryFolder;
 using titan::testing::value_of;
 
 /// Every small tensor is there, in its shape, with the values stored under `prefix`.
-void require_weights(const StatusOr<NamedWeights>& weights, const std::string& prefix,
-                     int64_t step) {
+void require_weights(const StatusOr<std::map<std::string, at::Tensor>>& weights,
+                     const std::string& prefix, int64_t step) {
   REQUIRE(weights.ok());
   REQUIRE(weights->size() == small_tensors().size());
   for (const auto& [name, tensor] : *weights) {

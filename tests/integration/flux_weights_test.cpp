@@ -1,6 +1,7 @@
 // A Flux run that starts from published weights: whatever the names, the first steps are those of
 // the same weights to the bit; other weights are refused by name.
 #include <algorithm>
+#include <filesystem>
 
 #include "tests/integration/training.h"
 #include "tests/support/catch.h"
@@ -8,6 +9,7 @@
 
 using namespace titan;
 using namespace titan::testing;
+namespace fs = std::filesystem;
 
 namespace {
 
@@ -98,6 +100,73 @@ TEST_CASE("a Flux run starts from weights under every published naming", "[integ
   CHECK(started_from(folder / "diffusers", "diffusers", folder / "of_diffusers") == same);
   CHECK(started_from(folder / "torchtitan", "torchtitan", folder / "of_torchtitan") == same);
   CHECK(started_from(folder / "seed", "bfl", folder / "of_seed") == same);
+}
+
+TEST_CASE("titan sample draws from weights under every published naming", "[integration]") {
+  const TemporaryFolder folder;
+  trained(folder / "a", 4);
+  converted(folder / "a", folder / "bfl.safetensors", "bfl");
+  converted(folder / "a", folder / "diffusers", "diffusers");
+  converted(folder / "diffusers", folder / "seed", "titan");
+  const auto sample = [&](const std::vector<std::string>& extra) {
+    std::vector<std::string> command = {kTitanBinary,           "sample",
+                                        folder / "a",           "--latents=" + (folder / "latents"),
+                                        "--sampling.steps=2",   "--sampling.num_samples=2",
+                                        "--sampling.guidance=2"};
+    command.insert(command.end(), extra.begin(), extra.end());
+    return run(command);
+  };
+  const auto latents = [&](const std::vector<std::string>& extra) {
+    fs::remove(folder / "latents");
+    const ProcessResult result = sample(extra);
+    INFO(result.output);
+    REQUIRE(result.exit_code == 0);
+    return slurp(folder / "latents");
+  };
+  const std::string own = latents({});
+  CHECK(own.size() > 1000);
+  CHECK(latents({"--step=4"}) == own);
+  for (const char* weights : {"bfl.safetensors", "diffusers", "seed", "a"})
+    CHECK(latents({"--weights=" + (folder / weights)}) == own);
+
+  trained(folder / "other", 3);
+  converted(folder / "other", folder / "other.safetensors", "diffusers");
+  CHECK(latents({"--weights=" + (folder / "other.safetensors")}) != own);
+  trained(folder / "deep", 1, {"--model.args.depth=3"});
+  const auto refuses = [&](const std::string& setting, const std::vector<std::string>& mentions) {
+    const ProcessResult result = sample({setting});
+    INFO(result.output);
+    CHECK(result.exit_code == 2);
+    for (const std::string& text : mentions) {
+      INFO("looking for: " << text);
+      CHECK(result.mentions(text));
+    }
+  };
+  refuses("--weights=" + (folder / "deep"), {"another size", "3 double", "2 double", "unknown"});
+  refuses("--weights=" + (folder / "nothing"), {"nothing", "does not exist"});
+  refuses("--step=3", {"no step 3", "there is: 4"});
+}
+
+TEST_CASE("titan sample draws from a run that saved its weights alone", "[integration]") {
+  const TemporaryFolder folder;
+  const std::vector<std::string> averaged = {"--ema.enable", "--ema.decay=0.5"};
+  std::vector<std::string> alone = averaged;
+  alone.push_back("--checkpoint.model_weights_only");
+  trained(folder / "whole", 4, averaged);
+  trained(folder / "alone", 4, alone);
+  const auto latents = [&](const std::string& run_folder, const std::string& setting) {
+    const ProcessResult result =
+        run({kTitanBinary, "sample", folder / run_folder, "--latents=" + (folder / "latents"),
+             "--sampling.steps=2", "--sampling.num_samples=2", setting});
+    INFO(result.output);
+    REQUIRE(result.exit_code == 0);
+    return slurp(folder / "latents");
+  };
+  const std::string averages = latents("whole", "--sampling.use_ema");
+  const std::string weights = latents("whole", "--sampling.no-use_ema");
+  CHECK(averages != weights);
+  CHECK(latents("alone", "--sampling.use_ema") == averages);
+  CHECK(latents("alone", "--sampling.no-use_ema") == weights);
 }
 
 TEST_CASE("Flux weights saved alone have published names and start a run", "[integration]") {

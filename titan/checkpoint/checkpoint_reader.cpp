@@ -1,7 +1,6 @@
 #include "titan/checkpoint/checkpoint_reader.h"
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/empty.h>
 
 #include <algorithm>
 #include <optional>

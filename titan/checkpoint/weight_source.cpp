@@ -7,9 +7,9 @@
 #include <unordered_map>
 #include <utility>
 
-#include "titan/base/hash.h"
 #include "titan/checkpoint/checkpoint_folder.h"
 #include "titan/checkpoint/checkpoint_index.h"
+#include "titan/checkpoint/file_reader.h"
 #include "titan/io/file_descriptor.h"
 #include "titan/io/safetensors_set.h"
 
@@ -83,24 +83,8 @@ Status CheckpointSource::list() {
 }
 
 Status CheckpointSource::verify() const {
-  constexpr std::size_t kPiece = 16 << 20;
-  for (const auto& [name, expected] : index_.files) {
-    const std::string path = path_ + "/" + name;
-    TITAN_ASSIGN_OR_RETURN(const MappedFile file,
-                           MappedFile::open(path, MappedFile::Access::kSequential));
-    if (file.size() != expected.size_bytes)
-      return data_loss("[checkpoint] ", path, " is damaged: ", file.size(),
-                       " bytes, index.json says ", expected.size_bytes);
-    Xxh3Stream hash;
-    for (std::size_t at = 0; at < file.size(); at += kPiece) {
-      const std::size_t size = std::min(kPiece, file.size() - at);
-      hash.update(file.data() + at, size);
-      file.release(at, size);
-    }
-    if (hash.hex() != expected.xxh3_128)
-      return data_loss("[checkpoint] ", path,
-                       " is damaged: its XXH3-128 is not the one in index.json");
-  }
+  for (const auto& [name, file] : index_.files)
+    TITAN_RETURN_IF_ERROR(verify_all(path_ + "/" + name, file, /*threads=*/1));
   return ok_status();
 }
 

@@ -1,10 +1,13 @@
 #include "titan/train/run_weights.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <filesystem>
+#include <memory>
 
 #include "titan/base/log.h"
+#include "titan/checkpoint/checkpoint_folder.h"
 #include "titan/checkpoint/recipe_reader.h"
 #include "titan/checkpoint/weight_source.h"
 #include "titan/checkpoint/weights_together.h"
@@ -34,12 +37,25 @@ Status unknown_names(const std::string& path, const WeightFormats& formats,
                              first);
 }
 
+/// A checkpoint's averages where they are wanted and it has any, else its weights.
+StatusOr<std::unique_ptr<checkpoint::WeightSource>> open_source(const std::string& path,
+                                                                bool averages) {
+  auto weights = checkpoint::WeightSource::open(path, "model");
+  if (!averages || !weights.ok() || !(*weights)->is_checkpoint()) return weights;
+  auto averaged = checkpoint::WeightSource::open(path, "ema");
+  if (averaged.status().code() != absl::StatusCode::kNotFound) return averaged;
+  TITAN_LOG(WARNING) << "[checkpoint] " << (*weights)->path()
+                     << " has no averages: the weights themselves are taken";
+  return weights;
+}
+
 }  // namespace
 
 Status load_published_weights(const std::string& path, const WeightFormats& formats,
                               const std::vector<checkpoint::CheckpointItem>& items,
                               const std::vector<TensorSpec>& model, bool verify) {
-  TITAN_ASSIGN_OR_RETURN(const auto source, checkpoint::WeightSource::open(path, "model"));
+  const bool averages = !items.empty() && items.front().prefix == "ema";
+  TITAN_ASSIGN_OR_RETURN(const auto source, open_source(path, averages));
   const std::vector<TensorSpec>& stored = source->tensors();
   const std::string format = formats.detect(stored);
   if (format.empty()) return unknown_names(source->path(), formats, stored);
@@ -71,6 +87,27 @@ std::string run_weights_path(const std::string& folder, int64_t step) {
 }
 std::string run_averages_path(const std::string& folder, int64_t step) {
   return path_of(folder, "weights-ema-", step);
+}
+
+StatusOr<std::string> find_run_weights(const std::string& folder, int64_t step, bool averages) {
+  const checkpoint::CheckpointFolder checkpoints(folder);
+  TITAN_ASSIGN_OR_RETURN(const std::vector<int64_t> steps, checkpoints.steps());
+  TITAN_ASSIGN_OR_RETURN(const std::optional<int64_t> alone, latest_run_weights(folder));
+  if (steps.empty() && !alone)
+    return not_found("[checkpoint] there are neither checkpoints nor weights in ", folder);
+  const int64_t last = std::max(steps.empty() ? -1 : steps.back(), alone.value_or(-1));
+  const int64_t wanted = step < 0 ? last : step;
+  if (std::find(steps.begin(), steps.end(), wanted) != steps.end())
+    return checkpoints.step_path(wanted);
+  const std::string averaged = run_averages_path(folder, wanted);
+  if (averages && fs::exists(averaged)) return averaged;
+  const std::string weights = run_weights_path(folder, wanted);
+  if (fs::exists(weights)) return weights;
+  std::string known;
+  for (const int64_t there : steps) known += str_cat(known.empty() ? "" : ", ", there);
+  if (alone) known += str_cat(known.empty() ? "" : ", ", *alone);
+  return not_found("[checkpoint] there is no step ", wanted, " in ", folder, " (there is: ", known,
+                   ")");
 }
 
 StatusOr<std::optional<int64_t>> latest_run_weights(const std::string& folder) {

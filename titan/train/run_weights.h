@@ -18,7 +18,8 @@ namespace titan {
 /// Fills the items (what this rank holds of `model`) from weights on disk
 /// (checkpoint::WeightSource) whose names are found out. Every tensor of the model must be there in
 /// its shape: what does not fit is named, with both sizes where it is another size of the model.
-/// `verify` compares a checkpoint's checksums first.
+/// From a checkpoint come the averages where the items' prefix is "ema" (the weights, with a
+/// warning, where it has none). `verify` compares its checksums first.
 Status load_published_weights(const std::string& path, const WeightFormats& formats,
                               const std::vector<checkpoint::CheckpointItem>& items,
                               const std::vector<TensorSpec>& model, bool verify);
@@ -26,6 +27,11 @@ Status load_published_weights(const std::string& path, const WeightFormats& form
 /// `folder`/weights-000100.safetensors, and of the averages weights-ema-000100.safetensors.
 std::string run_weights_path(const std::string& folder, int64_t step);
 std::string run_averages_path(const std::string& folder, int64_t step);
+
+/// What holds the weights, or the averages, of a step of the run whose checkpoints lie in `folder`:
+/// a checkpoint or weights saved alone. step < 0: the last step there is. kNotFound lists the
+/// steps.
+StatusOr<std::string> find_run_weights(const std::string& folder, int64_t step, bool averages);
 
 /// Step of the newest weights-….safetensors in the folder, if there is any.
 StatusOr<std::optional<int64_t>> latest_run_weights(const std::string& folder);
