@@ -238,6 +238,28 @@ TEST_CASE("Guidance switched off in torchtitan's words is a scale of 1", "[confi
           ->config.sampling.guidance == std::vector<double>{4.0});
 }
 
+TEST_CASE("Guidance that is switched off stays off until it is switched on", "[config]") {
+  const std::string off = "[eval]\nenable_classifer_free_guidance = false\n";
+  const std::string scale = "classifer_free_guidance_scale = 5.0\n";
+  const auto guidance = [](const std::string& toml, const std::vector<std::string>& args) {
+    return load(toml, args)->config.sampling.guidance;
+  };
+  using Scales = std::vector<double>;
+  CHECK(guidance(off + scale, {}) == Scales{1});
+  CHECK(guidance("[eval]\n" + scale + "enable_classifier_free_guidance = false\n", {}) ==
+        Scales{1});
+  CHECK(guidance("", {"--eval.enable_classifer_free_guidance=false",
+                      "--eval.classifer_free_guidance_scale=4"}) == Scales{1});
+  CHECK(guidance("", {"--eval.no-enable_classifier_free_guidance",
+                      "--eval.classifer_free_guidance_scale=4"}) == Scales{1});
+  CHECK(guidance(off, {"--eval.classifer_free_guidance_scale=4"}) == Scales{1});
+  CHECK(guidance(off + scale, {"--eval.enable_classifer_free_guidance"}) == Scales{5});
+  CHECK(guidance(off + scale, {"--sampling.guidance=3"}) == Scales{3});
+  CHECK(guidance(off + scale + "[sampling]\nguidance = [1, 2]\n", {}) == Scales{1, 2});
+  CHECK(guidance("[sampling]\nguidance = 3\n", {"--eval.no-enable_classifer_free_guidance"}) ==
+        Scales{1});
+}
+
 TEST_CASE("dataset.batch_size = -1 leaves training.batch_size", "[config]") {
   CHECK(load("[dataset]\nbatch_size = -1\n")->config.training.batch_size == 8);
   CHECK(load("[dataset]\nbatch_size = 3\n")->config.training.batch_size == 3);

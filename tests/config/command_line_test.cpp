@@ -39,8 +39,27 @@ TEST_CASE("Booleans stand alone, are negated, or take true and false", "[config]
   CHECK(shown(parse({"--training.shuffle"})) == "training.shuffle=true;");
   CHECK(shown(parse({"--training.no-shuffle"})) == "training.shuffle=false;");
   CHECK(shown(parse({"--training.no_shuffle"})) == "training.shuffle=false;");
+  CHECK(shown(parse({"--no-training.shuffle"})) == "training.shuffle=false;");
+  CHECK(shown(parse({"--no_training.shuffle", "--training.steps=5"})) ==
+        "training.shuffle=false;training.steps=5;");
+  CHECK(shown(parse({"--no-model.args.qkv_bias"})) == "model.args.qkv_bias=false;");
   CHECK(shown(parse({"--training.shuffle=false"})) == "training.shuffle=false;");
   CHECK(shown(parse({"--training.shuffle", "false"})) == "training.shuffle=false;");
+}
+
+TEST_CASE("What cannot be negated is said with the form that can be", "[config]") {
+  CHECK(shown(parse({"--no-training.shuffle=true"})) ==
+        "! command line: no_training.shuffle: is a negation and takes no value; write "
+        "--training.shuffle=true;");
+  CHECK(shown(parse({"--training.no-shuffle=1"})) ==
+        "! command line: training.no_shuffle: is a negation and takes no value; write "
+        "--training.shuffle=1;");
+  for (const char* option : {"--no-training.steps", "--training.no-steps"}) {
+    CHECK_THAT(shown(parse({option})),
+               Catch::Matchers::Contains("training.steps is no switch; it takes a value: "
+                                         "--training.steps=..."));
+  }
+  CHECK(shown(parse({"--no-training.unheard"})) == "no_training.unheard=true;");
 }
 
 TEST_CASE("Dashes and underscores are alike in names and kept in values", "[config]") {

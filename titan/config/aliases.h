@@ -16,6 +16,9 @@ struct Alias {
   std::string from;
   std::string to;
   std::vector<std::pair<std::string, std::string>> values = {};
+  /// Turns what another foreign key sets on and off: "false" wins over that key wherever it stands,
+  /// until "true" or a key of our own follows.
+  bool is_switch = false;
 };
 const std::vector<Alias>& aliases();
 

@@ -14,11 +14,15 @@ bool is_true_or_false(const std::string& text) {
   return text == "true" || text == "false" || text == "True" || text == "False";
 }
 
-/// "training.no_shuffle" -> "training.shuffle"; "" where the last part does not begin with no_.
+/// "training.no_shuffle" and "no_training.shuffle" -> "training.shuffle"; "" where neither place
+/// begins with no_.
 std::string without_no(const std::string& key) {
+  if (key.compare(0, 3, "no_") == 0) return key.substr(3);
   const std::size_t part = key.rfind('.') + 1;
   return key.compare(part, 3, "no_") == 0 ? key.substr(0, part) + key.substr(part + 3) : "";
 }
+
+bool is_switch(KeyKind kind) { return kind == KeyKind::kBool || kind == KeyKind::kIgnored; }
 
 class Parser {
  public:
@@ -49,7 +53,7 @@ class Parser {
     const bool is_config = key == "config" || key == "job.config_file";
     const KeyKind kind = is_config ? KeyKind::kValue : kind_of_(key);
     if (equals < arg.size()) {
-      add(key, arg.substr(equals + 1));
+      with_value(key, kind, arg.substr(equals + 1));
     } else if (kind == KeyKind::kValue) {
       if (at_value()) {
         add(key, args_[next_++]);
@@ -64,15 +68,36 @@ class Parser {
     }
   }
 
+  /// The key that a name nobody knows negates, "" where there is none.
+  std::string negated(const std::string& key, KeyKind kind) const {
+    const std::string positive = kind == KeyKind::kUnknown ? without_no(key) : "";
+    if (positive.empty()) return "";
+    // Of a model's own setting nothing is known; its section never begins with no_.
+    const bool of_model = is_model_arg(positive) && !is_model_arg(key);
+    return of_model || kind_of_(positive) != KeyKind::kUnknown ? positive : "";
+  }
+
+  void with_value(const std::string& key, KeyKind kind, const std::string& value) {
+    const std::string positive = negated(key, kind);
+    if (positive.empty()) {
+      add(key, value);
+    } else {
+      result_.problems.push_back(
+          {kPlace, key, "is a negation and takes no value; write --" + positive + "=" + value});
+    }
+  }
+
   /// A negated boolean, a model's own setting, or a name nobody knows: a value belongs to it if one
   /// follows.
   void unknown(const std::string& key, KeyKind kind) {
-    const std::string positive = kind == KeyKind::kUnknown ? without_no(key) : "";
-    const KeyKind positive_kind = positive.empty() ? KeyKind::kUnknown : kind_of_(positive);
-    if (positive_kind == KeyKind::kBool || positive_kind == KeyKind::kIgnored) {
+    const std::string positive = negated(key, kind);
+    if (positive.empty()) {
+      add(key, at_value() ? args_[next_++] : "true");
+    } else if (is_switch(kind_of_(positive)) || is_model_arg(positive)) {
       add(positive, "false");
     } else {
-      add(key, at_value() ? args_[next_++] : "true");
+      result_.problems.push_back(
+          {kPlace, key, positive + " is no switch; it takes a value: --" + positive + "=..."});
     }
   }
 

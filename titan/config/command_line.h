@@ -23,8 +23,9 @@ struct CommandLine {
   bool help = false;
 };
 
-/// Parses `--section.key=value`, `--section.key value`, `--section.flag`, `--section.no-flag`; `-`
-/// and `_` are alike in names. A later option wins over an earlier one of the same name.
+/// Parses `--section.key=value`, `--section.key value`, `--section.flag`, `--section.no-flag` (or
+/// `--no-section.flag`); `-` and `_` are alike in names. A later option wins over an earlier one of
+/// the same name.
 CommandLine parse_command_line(const std::vector<std::string>& args,
                                const std::function<KeyKind(const std::string&)>& kind_of);
 

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <map>
 #include <set>
 #include <sstream>
 
@@ -52,6 +53,7 @@ class Loader {
     if (!file.ok() && !line.help) return join(file, line.problems);
     problems_.insert(problems_.end(), line.problems.begin(), line.problems.end());
     apply_layer(std::move(line.settings));
+    for (const auto& [key, off] : switched_off_) apply(off.setting, off.written_key);
     check();
     if (!problems_.empty() && !line.help) return to_status(problems_);
     if (result_.config.job.dump_folder.empty())
@@ -114,13 +116,20 @@ class Loader {
     }
     for (Setting& setting : settings) {
       const std::string written_key = setting.key;
+      const Alias* alias = find_alias(written_key);
       Translation translation = translate(setting);
       if (written_key != setting.key && translation.keep && native.count(setting.key) != 0) {
         translation = {false, "ignored, because " + setting.key + " is given too"};
       }
       if (!translation.warning.empty())
         warn({setting.value.place, written_key, translation.warning});
-      if (translation.keep) apply(setting, written_key);
+      if (alias == nullptr || (alias->is_switch && !translation.keep))
+        switched_off_.erase(setting.key);
+      if (alias != nullptr && alias->is_switch && translation.keep) {
+        switched_off_.insert_or_assign(setting.key, SwitchedOff{setting, written_key});
+      } else if (translation.keep) {
+        apply(setting, written_key);
+      }
     }
   }
 
@@ -185,7 +194,14 @@ class Loader {
     if (warned_.insert(problem.key).second) result_.warnings.push_back(to_line(problem));
   }
 
+  /// A setting that a foreign switch holds, whatever other foreign keys say.
+  struct SwitchedOff {
+    Setting setting;
+    std::string written_key;
+  };
+
   const LoadOptions& options_;
+  std::map<std::string, SwitchedOff> switched_off_;  ///< by key
   LoadedConfig result_;
   FieldTable table_;
   std::vector<Problem> problems_;
