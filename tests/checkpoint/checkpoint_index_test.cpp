@@ -71,11 +71,24 @@ TEST_CASE("An index that contradicts itself is refused", "[checkpoint]") {
   REQUIRE_FALSE(
       index_from_json(forged("/tensors/model.w/shape/0", int64_t{1} << 62), "i").ok());  // overflow
   REQUIRE_FALSE(index_from_json(forged("/tensors/model.w/shape/0", "four"), "i").ok());
+  REQUIRE_FALSE(index_from_json(
+                    forged("/tensors/model.w/shape", {0, int64_t{1} << 40, int64_t{1} << 40}), "i")
+                    .ok());  // overflow beside a zero
   REQUIRE_FALSE(
       index_from_json(forged("/files/..~1secret", {{"bytes", 1}, {"xxh3_128", ""}}), "i").ok());
   REQUIRE_FALSE(index_from_json(forged("/format", "other"), "i").ok());
   const auto newer = index_from_json(forged("/version", 2), "i");
   REQUIRE(message_of(newer.status()).find("written by a newer titan") != std::string::npos);
+}
+
+TEST_CASE("An index that is nested without end is damaged, whatever its depth", "[checkpoint]") {
+  for (const std::size_t depth : {std::size_t{100}, std::size_t{2'000'000}}) {
+    const std::string deep =
+        R"({"format":"titan-checkpoint","version":1,"index_xxh3_128":"","x":)" +
+        std::string(depth, '[') + std::string(depth, ']') + "}";
+    REQUIRE_THAT(message_of(index_from_json(deep, "i").status()),
+                 Catch::Matchers::Contains("i is damaged"));
+  }
 }
 
 TEST_CASE("Ranks' indices merge; contradictions do not", "[checkpoint]") {

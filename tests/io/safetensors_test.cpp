@@ -91,7 +91,10 @@ TEST_CASE("SafetensorsWriter refuses what the header did not announce", "[io]") 
       Contains("overflow"));
   CHECK_THAT(message_of(SafetensorsWriter::create(path, {{.name = "b", .shape = {-1}}}).status()),
              Contains("negative"));
-  CHECK(SafetensorsWriter::create(path, {{.name = "b", .shape = {kHuge, kHuge, 0}}}).ok());
+  CHECK_THAT(
+      message_of(SafetensorsWriter::create(path, {{.name = "b", .shape = {kHuge, 3, 0}}}).status()),
+      Contains("overflow"));
+  CHECK(SafetensorsWriter::create(path, {{.name = "b", .shape = {0, kHuge / 4}}}).ok());
 }
 
 TEST_CASE("A hostile safetensors header is refused with its reason", "[io]") {
@@ -129,6 +132,14 @@ TEST_CASE("A hostile safetensors header is refused with its reason", "[io]") {
       message_for(tensor(R"("dtype":"F64","shape":[4294967296,4294967296],"data_offsets":[0,0])"),
                   ""),
       Contains("overflow"));
+  // An empty tensor whose other sizes overflow would make a row of it undefined.
+  CHECK_THAT(
+      message_for(tensor(R"("dtype":"U8","shape":[0,4294967296,4294967296],"data_offsets":[0,0])"),
+                  ""),
+      Contains("overflow"));
+  CHECK(message_for(tensor(R"("dtype":"U8","shape":[0,4294967296],"data_offsets":[0,0])"), "")
+            .empty());
+  CHECK_THAT(message_for(R"({"a\u001b[2J\nb":1})", ""), Contains("at 'a?[2J?b'"));
   CHECK_THAT(
       message_for(tensor(R"("dtype":"U8","shape":[18446744073709551615],"data_offsets":[0,2])"),
                   "xy"),

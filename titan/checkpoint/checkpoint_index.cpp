@@ -78,11 +78,14 @@ bool is_plain_name(const std::string& name) {
 }  // namespace
 
 StatusOr<int64_t> num_elements(const std::vector<int64_t>& shape) {
-  int64_t count = 1;
-  for (const int64_t size : shape)
-    if (size < 0 || __builtin_mul_overflow(count, size, &count))
+  int64_t count = 1;  // of the sizes that are not zero: rows of an empty tensor do not overflow
+  bool empty = false;
+  for (const int64_t size : shape) {
+    empty = empty || size == 0;
+    if (size < 0 || (size > 0 && __builtin_mul_overflow(count, size, &count)))
       return data_loss("[checkpoint] impossible shape");
-  return count;
+  }
+  return empty ? 0 : count;
 }
 
 Status CheckpointIndex::merge(const CheckpointIndex& other) {
@@ -146,7 +149,9 @@ std::string to_json(const CheckpointIndex& index) {
 }
 
 StatusOr<CheckpointIndex> index_from_json(const std::string& text, const std::string& speaker) {
-  Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  constexpr int kDeepest = 16;  // an index has 5 levels; what is deeper would cost stack later
+  const auto shallow = [](int depth, Json::parse_event_t, Json&) { return depth <= kDeepest; };
+  Json json = Json::parse(text, shallow, /*allow_exceptions=*/false);
   if (!json.is_object())
     return data_loss("[checkpoint] ", speaker, " is damaged: not a JSON object");
   try {

@@ -4,7 +4,6 @@
 #include <cstring>
 #include <filesystem>
 #include <map>
-#include <unordered_map>
 #include <utility>
 
 #include "titan/checkpoint/checkpoint_folder.h"
@@ -22,7 +21,7 @@ class FileSource : public WeightSource {
  public:
   explicit FileSource(SafetensorsSet set) : set_(std::move(set)) {
     path_ = set_.path();
-    tensors_ = set_.tensors();
+    set_tensors(set_.tensors());
   }
   bool is_checkpoint() const override { return false; }
 
@@ -65,6 +64,7 @@ class CheckpointSource : public WeightSource {
 
 Status CheckpointSource::list() {
   const std::string begin = prefix_ + ".";
+  std::vector<TensorSpec> tensors;
   for (const auto& [key, tensor] : index_.tensors) {
     if (key.compare(0, begin.size(), begin) != 0) continue;
     TITAN_ASSIGN_OR_RETURN(const TensorType type, tensor_type_from_name(tensor.dtype));
@@ -75,10 +75,11 @@ Status CheckpointSource::list() {
     }
     TITAN_ASSIGN_OR_RETURN(const int64_t count, num_elements(tensor.shape));
     if (at != count) return data_loss("[checkpoint] ", path_, " holds ", key, " with gaps");
-    tensors_.push_back({key.substr(begin.size()), type, tensor.shape});
+    tensors.push_back({key.substr(begin.size()), type, tensor.shape});
   }
-  if (tensors_.empty())
+  if (tensors.empty())
     return not_found("[checkpoint] ", path_, " holds no weights under \"", prefix_, "\"");
+  set_tensors(std::move(tensors));
   return ok_status();
 }
 
@@ -126,20 +127,25 @@ Status CheckpointSource::read(const std::string& name, int64_t first, int64_t co
 
 }  // namespace
 
+void WeightSource::set_tensors(std::vector<TensorSpec> tensors) {
+  tensors_ = std::move(tensors);
+  for (std::size_t i = 0; i < tensors_.size(); ++i) places_.emplace(tensors_[i].name, i);
+}
+
 const TensorSpec* WeightSource::find(const std::string& name) const {
-  const auto found = std::find_if(tensors_.begin(), tensors_.end(),
-                                  [&](const TensorSpec& tensor) { return tensor.name == name; });
-  return found == tensors_.end() ? nullptr : &*found;
+  const auto found = places_.find(name);
+  return found == places_.end() ? nullptr : &tensors_[found->second];
 }
 
 StatusOr<std::string> checkpoint_of_path(const std::string& path) {
-  if (!fs::is_directory(path)) return std::string();
-  if (fs::exists(fs::path(path) / "index.json")) return path;
+  std::error_code no_folder;  // what is wrong with a path is said where it is opened
+  if (!fs::is_directory(path, no_folder)) return std::string();
+  if (fs::exists(fs::path(path) / "index.json", no_folder)) return path;
   const CheckpointFolder folder(path);
   TITAN_ASSIGN_OR_RETURN(const std::vector<int64_t> steps, folder.steps());
   if (!steps.empty()) return folder.step_path(steps.back());
   const fs::path inner = fs::path(path) / "checkpoint";
-  if (fs::is_directory(inner)) return checkpoint_of_path(inner.string());
+  if (fs::is_directory(inner, no_folder)) return checkpoint_of_path(inner.string());
   return std::string();
 }
 

@@ -2,9 +2,11 @@
 // part can be read. No torch.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "titan/base/status.h"
@@ -36,8 +38,12 @@ class WeightSource {
   virtual Status read(const std::string& name, int64_t first, int64_t count, void* out) = 0;
 
  protected:
+  void set_tensors(std::vector<TensorSpec> tensors);
   std::string path_;
+
+ private:
   std::vector<TensorSpec> tensors_;
+  std::unordered_map<std::string, std::size_t> places_;  ///< by name, in tensors_
 };
 
 /// The folder of one checkpoint that `path` means (see WeightSource::open), "" where it means none.

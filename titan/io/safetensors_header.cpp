@@ -6,6 +6,8 @@
 #include <unordered_set>
 #include <utility>
 
+#include "titan/base/printable.h"
+
 namespace titan {
 namespace {
 
@@ -63,7 +65,7 @@ class HeaderReader : public nlohmann::json_sax<Json> {
                  : field_ == "shape"        ? &entry.has_shape
                  : field_ == "data_offsets" ? &entry.has_offsets
                                             : nullptr;
-    if (seen == nullptr) return fail("an unknown field '" + shortened(name) + "'");
+    if (seen == nullptr) return fail("an unknown field '" + printable(name) + "'");
     if (std::exchange(*seen, true)) return fail("field '" + name + "' twice");
     return true;
   }
@@ -108,12 +110,8 @@ class HeaderReader : public nlohmann::json_sax<Json> {
   }
 
  private:
-  static std::string shortened(const std::string& text) {
-    constexpr std::size_t kShown = 80;
-    return text.size() <= kShown ? text : text.substr(0, kShown) + "...";
-  }
   bool fail(const std::string& what) {
-    problem = str_cat(what, tensor_.empty() ? "" : " (at '" + shortened(tensor_) + "')");
+    problem = str_cat(what, tensor_.empty() ? "" : " (at '" + printable(tensor_) + "')");
     return false;
   }
 
@@ -126,7 +124,7 @@ class HeaderReader : public nlohmann::json_sax<Json> {
 };
 
 StatusOr<TensorEntry> checked_entry(RawEntry& raw, std::uint64_t data_bytes) {
-  const auto at = [&] { return str_cat(" (tensor '", raw.name.substr(0, 200), "')"); };
+  const auto at = [&] { return str_cat(" (tensor '", printable(raw.name, 200), "')"); };
   TITAN_ASSIGN_OR_RETURN(const TensorType type, tensor_type_from_name(raw.type));
   TensorEntry entry{.name = std::move(raw.name), .type = type};
   raw.name = entry.name;
@@ -158,7 +156,7 @@ Status check_tiling(const std::vector<TensorEntry>& sorted, std::uint64_t data_b
     if (entry.offset != end)
       return data_loss(entry.offset < end ? "tensors overlap" : "a gap between tensors",
                        " at byte ", std::min(entry.offset, end), " (tensor '",
-                       entry.name.substr(0, 200), "')");
+                       printable(entry.name, 200), "')");
     end += entry.size_bytes;
   }
   if (end != data_bytes)
@@ -169,20 +167,19 @@ Status check_tiling(const std::vector<TensorEntry>& sorted, std::uint64_t data_b
 }  // namespace
 
 StatusOr<std::uint64_t> tensor_size_bytes(TensorType type, const std::vector<int64_t>& shape) {
+  // Sizes beside a zero are multiplied, too: whoever counts rows or elements later cannot overflow.
   std::uint64_t product = element_size(type);
   bool empty = false;
+  constexpr auto kMax = static_cast<std::uint64_t>(std::numeric_limits<int64_t>::max());
   for (const int64_t size : shape) {
     if (size < 0) return invalid_argument("[safetensors] a negative size (", size, ")");
     empty = empty || size == 0;
-  }
-  if (empty) return 0;
-  constexpr auto kMax = static_cast<std::uint64_t>(std::numeric_limits<int64_t>::max());
-  for (const int64_t size : shape) {
+    if (size == 0) continue;
     if (static_cast<std::uint64_t>(size) > kMax / product)
       return invalid_argument("[safetensors] dtype and shape overflow 2^63 bytes");
     product *= static_cast<std::uint64_t>(size);
   }
-  return product;
+  return empty ? 0 : product;
 }
 
 StatusOr<SafetensorsHeader> parse_safetensors_header(const char* text, std::size_t size_bytes,

@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <set>
 
+#include "titan/base/printable.h"
+#include "titan/io/errno_status.h"
 #include "titan/io/file_descriptor.h"
 #include "titan/io/shard_index.h"
 
@@ -15,31 +17,15 @@ constexpr const char* kIndexEnding = ".safetensors.index.json";
 constexpr const char* kFileEnding = ".safetensors";
 
 bool ends_with(const std::string& text, const std::string& ending) {
-  return text.size() > ending.size() &&
-         text.compare(text.size() - ending.size(), ending.size(), ending) == 0;
+  return text.size() > ending.size() && text.ends_with(ending);
 }
-
-/// Names joined by commas, the first few of many.
-class NameList {
- public:
-  void add(const std::string& name) {
-    constexpr int kShown = 8;
-    if (++count_ <= kShown) text_ += (text_.empty() ? "" : ", ") + name;
-  }
-  bool empty() const { return count_ == 0; }
-  std::string text() const {
-    return count_ <= 8 ? text_ : str_cat(text_, " and ", count_ - 8, " more");
-  }
-
- private:
-  std::string text_;
-  int count_ = 0;
-};
 
 /// The file or index that `path` means.
 StatusOr<std::string> resolve(const std::string& path) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
+  if (error && !(status.type() == fs::file_type::not_found))
+    return errno_status(error.value(), "open", path);
   if (!fs::exists(status)) return not_found("[safetensors] ", path, " does not exist");
   if (!fs::is_directory(status)) return path;
   std::vector<std::string> files, indexes;
@@ -52,18 +38,18 @@ StatusOr<std::string> resolve(const std::string& path) {
   if (indexes.size() == 1) return indexes.front();
   if (indexes.empty() && files.size() == 1) return files.front();
   const std::string transformer = (fs::path(path) / "transformer").string();
-  if (indexes.empty() && files.empty() && fs::is_directory(transformer))
+  if (indexes.empty() && files.empty() && fs::is_directory(transformer, error))
     return resolve(transformer);
   if (indexes.empty() && files.empty())
     return not_found("[safetensors] ", path, " holds no .safetensors file and no index");
-  NameList names;
+  std::vector<std::string> names;
   std::sort(files.begin(), files.end());
   std::sort(indexes.begin(), indexes.end());
   for (const std::string& name : indexes.empty() ? files : indexes)
-    names.add(fs::path(name).filename().string());
+    names.push_back(fs::path(name).filename().string());
   return invalid_argument("[safetensors] ", path, " holds several ",
                           indexes.empty() ? "files without an index" : "indexes",
-                          "; name one of them (", names.text(), ")");
+                          "; name one of them (", listed(names), ")");
 }
 
 }  // namespace
@@ -93,31 +79,32 @@ Status SafetensorsSet::open_shards(const std::string& index_path) {
   std::set<std::string> names;
   for (const auto& [tensor, file] : *index) names.insert(file);
   const fs::path folder = fs::path(index_path).parent_path();
-  NameList absent;
+  std::vector<std::string> absent;
   for (const std::string& name : names)
-    if (!fs::exists(folder / name)) absent.add(name);
+    if (!fs::exists(folder / name, error)) absent.push_back(name);
   if (!absent.empty())
     return not_found("[safetensors] ", index_path,
-                     ": files that are missing beside it: ", absent.text());
-  NameList doubled, unlisted, lost;
+                     ": files that are missing beside it: ", listed(absent));
+  std::vector<std::string> doubled, unlisted, lost;
   for (const std::string& name : names) {
     TITAN_ASSIGN_OR_RETURN(SafetensorsFile file, SafetensorsFile::open((folder / name).string()));
     for (const TensorEntry& entry : file.entries()) {
       const auto listed = index->find(entry.name);
       if (listed == index->end()) {
-        unlisted.add(entry.name + " in " + name);
+        unlisted.push_back(entry.name + " in " + name);
       } else if (listed->second != name || !file_of_.emplace(entry.name, files_.size()).second) {
-        doubled.add(entry.name + " in " + name);
+        doubled.push_back(entry.name + " in " + name);
       }
     }
     files_.push_back(std::move(file));
   }
   for (const auto& [tensor, file] : *index)
-    if (!file_of_.contains(tensor)) lost.add(tensor + " in " + file);
+    if (!file_of_.contains(tensor)) lost.push_back(tensor + " in " + file);
   std::string problems;
-  if (!lost.empty()) problems += " tensors that are not where it says: " + lost.text() + ";";
-  if (!unlisted.empty()) problems += " tensors that it does not list: " + unlisted.text() + ";";
-  if (!doubled.empty()) problems += " tensors in another file than listed: " + doubled.text() + ";";
+  if (!lost.empty()) problems += " tensors that are not where it says: " + listed(lost) + ";";
+  if (!unlisted.empty()) problems += " tensors that it does not list: " + listed(unlisted) + ";";
+  if (!doubled.empty())
+    problems += " tensors in another file than listed: " + listed(doubled) + ";";
   if (problems.empty()) return ok_status();
   problems.pop_back();
   return data_loss("[safetensors] ", index_path, " does not fit its files:", problems);

@@ -2,15 +2,12 @@
 
 #include <nlohmann/json.hpp>
 
+#include "titan/base/printable.h"
+
 namespace titan {
 namespace {
 
 using Json = nlohmann::json;
-
-std::string shortened(const std::string& text) {
-  constexpr std::size_t kShown = 80;
-  return text.size() <= kShown ? text : text.substr(0, kShown) + "...";
-}
 
 /// Reads the index as a stream of events: a hostile one is refused at the first thing that does not
 /// belong, whatever its depth or length.
@@ -42,7 +39,7 @@ class IndexReader : public nlohmann::json_sax<Json> {
     if (!in_map_) return true;
     if (depth_ != 2) return fail("a text where the weight map belongs");
     if (!is_plain_name(value))
-      return fail("a file name that is not a plain .safetensors name ('" + shortened(value) + "')");
+      return fail("a file name that is not a plain .safetensors name ('" + printable(value) + "')");
     return files.emplace(name_, value).second || fail("a tensor that appears twice");
   }
   bool start_array(std::size_t /*elements*/) override {
@@ -76,7 +73,7 @@ class IndexReader : public nlohmann::json_sax<Json> {
   }
   bool other() { return !in_map_ || fail("something that is no file name"); }
   bool fail(const std::string& what) {
-    if (problem.empty()) problem = str_cat(what, " (at '", shortened(name_), "')");
+    if (problem.empty()) problem = str_cat(what, " (at '", printable(name_), "')");
     return false;
   }
 

@@ -11,10 +11,10 @@ class OwnNames : public WeightFormats {
   std::string detect(const std::vector<TensorSpec>& /*stored*/) const override { return "own"; }
   std::string describe(const std::vector<TensorSpec>& stored,
                        const std::string& /*format*/) const override {
-    int64_t elements = 0;
+    std::uint64_t elements = 0;  // of a damaged index the sum may wrap around; it is only said
     for (const TensorSpec& tensor : stored) {
-      int64_t count = 1;
-      for (const int64_t size : tensor.shape) count *= size;
+      std::uint64_t count = 1;
+      for (const int64_t size : tensor.shape) count *= static_cast<std::uint64_t>(size);
       elements += count;
     }
     return str_cat(stored.size(), " tensors, ", elements, " parameters");

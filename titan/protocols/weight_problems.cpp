@@ -4,6 +4,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "titan/base/printable.h"
 #include "titan/config/nearest.h"
 
 namespace titan {
@@ -34,11 +35,7 @@ std::string sizes_text(const std::vector<int64_t>& shape) {
 std::string section(const char* kind, const std::vector<std::string>& items) {
   constexpr std::size_t kShown = 12, kLongest = 400;
   if (items.empty()) return "";
-  std::string text = str_cat("\n  ", items.size(), " ", kind, ":");
-  for (std::size_t i = 0; i < std::min(kShown, items.size()); ++i)
-    text += (i == 0 ? " " : ", ") + items[i].substr(0, kLongest);
-  if (items.size() > kShown) text += str_cat(" and ", items.size() - kShown, " more");
-  return text;
+  return str_cat("\n  ", items.size(), " ", kind, ": ", listed(items, kShown, kLongest));
 }
 
 /// The candidate with the fewest differing letters, "" where none is close. (Whole names: that the
@@ -77,6 +74,14 @@ Status WeightProblems::status(const std::string& what) const {
                              section("unknown", with_nearest(unknown_, "wanted is ", missing_)),
                              section("of another shape", shapes_),
                              section("of another type", types_));
+}
+
+std::string first_names(const std::vector<TensorSpec>& tensors) {
+  constexpr std::size_t kShown = 5;
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < std::min(kShown, tensors.size()); ++i)
+    names.push_back(tensors[i].name);
+  return listed(names);
 }
 
 WeightProblems compare_weights(const std::vector<TensorSpec>& stored,

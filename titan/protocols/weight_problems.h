@@ -28,6 +28,9 @@ class WeightProblems {
   std::vector<std::string> missing_, unknown_, shapes_, types_;
 };
 
+/// The first few names, to show whose they are.
+std::string first_names(const std::vector<TensorSpec>& tensors);
+
 /// Differences in names and shapes, and tensors that are not floating-point. Types of `expected` do
 /// not matter.
 WeightProblems compare_weights(const std::vector<TensorSpec>& stored,

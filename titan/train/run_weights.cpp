@@ -7,11 +7,13 @@
 #include <memory>
 
 #include "titan/base/log.h"
+#include "titan/base/printable.h"
 #include "titan/checkpoint/checkpoint_folder.h"
 #include "titan/checkpoint/recipe_reader.h"
 #include "titan/checkpoint/weight_source.h"
 #include "titan/checkpoint/weights_together.h"
 #include "titan/io/errno_status.h"
+#include "titan/protocols/weight_problems.h"
 
 namespace titan {
 namespace {
@@ -24,17 +26,6 @@ std::string path_of(const std::string& folder, const char* prefix, int64_t step)
   char name[64];
   std::snprintf(name, sizeof name, "%s%06lld%s", prefix, static_cast<long long>(step), kEnding);
   return (fs::path(folder) / name).string();
-}
-
-Status unknown_names(const std::string& path, const WeightFormats& formats,
-                     const std::vector<TensorSpec>& tensors) {
-  std::string known, first;
-  for (const std::string& name : formats.names()) known += (known.empty() ? "" : ", ") + name;
-  for (std::size_t i = 0; i < tensors.size() && i < 5; ++i)
-    first += (first.empty() ? "" : ", ") + tensors[i].name;
-  return failed_precondition("[checkpoint] the names in ", path,
-                             " are none of this model's (known: ", known, "); the first are ",
-                             first);
 }
 
 /// A checkpoint's averages where they are wanted and it has any, else its weights.
@@ -58,7 +49,10 @@ Status load_published_weights(const std::string& path, const WeightFormats& form
   TITAN_ASSIGN_OR_RETURN(const auto source, open_source(path, averages));
   const std::vector<TensorSpec>& stored = source->tensors();
   const std::string format = formats.detect(stored);
-  if (format.empty()) return unknown_names(source->path(), formats, stored);
+  if (format.empty())
+    return failed_precondition("[checkpoint] the names in ", source->path(),
+                               " are none of this model's (known: ", listed(formats.names()),
+                               "); the first are ", first_names(stored));
   const std::string own = formats.names().front();
   const StatusOr<std::vector<TensorRecipe>> recipes = formats.recipes(stored, format, own);
   if (!recipes.ok()) return annotate(recipes.status(), "[checkpoint] " + source->path());
@@ -103,11 +97,11 @@ StatusOr<std::string> find_run_weights(const std::string& folder, int64_t step, 
   if (averages && fs::exists(averaged)) return averaged;
   const std::string weights = run_weights_path(folder, wanted);
   if (fs::exists(weights)) return weights;
-  std::string known;
-  for (const int64_t there : steps) known += str_cat(known.empty() ? "" : ", ", there);
-  if (alone) known += str_cat(known.empty() ? "" : ", ", *alone);
-  return not_found("[checkpoint] there is no step ", wanted, " in ", folder, " (there is: ", known,
-                   ")");
+  std::vector<std::string> known;
+  for (const int64_t there : steps) known.push_back(std::to_string(there));
+  if (alone) known.push_back(std::to_string(*alone));
+  return not_found("[checkpoint] there is no step ", wanted, " in ", folder,
+                   " (there is: ", listed(known, 20), ")");
 }
 
 StatusOr<std::optional<int64_t>> latest_run_weights(const std::string& folder) {
