@@ -28,15 +28,7 @@ const Shape kTiny{{2, 3, true, true},
 
 std::vector<TensorSpec> specs(const Shape& shape, const std::string& format,
                               TensorType type = TensorType::kBF16) {
-  std::vector<TensorSpec> all;
-  for (const models::FluxTensor& tensor : flux_tensors(shape.layout)) {
-    for (const models::FluxPart& part : tensor.parts(format)) {
-      std::vector<int64_t> sizes = {evaluate_size(models::FluxTensor::rows_of(part), shape.sizes)};
-      if (!tensor.columns.empty()) sizes.push_back(evaluate_size(tensor.columns, shape.sizes));
-      all.push_back({part.name, type, sizes});
-    }
-  }
-  return all;
+  return models::flux_specs(flux_tensors(shape.layout), shape.sizes, format, type);
 }
 
 int64_t elements(const std::vector<TensorSpec>& tensors) {
@@ -72,6 +64,8 @@ TEST_CASE("The table holds the published model", "[flux]") {
   CHECK(evaluate_size("3h+m", {{'h', 2}, {'m', 5}}) == 11);
   CHECK(evaluate_size("3h+x", {{'h', 2}}) == -1);
   CHECK(evaluate_size("256", {}) == 256);
+  CHECK(evaluate_size("3h", {{'h', int64_t{1} << 62}}) == -1);
+  CHECK(evaluate_size("h+m", {{'h', INT64_MAX}, {'m', 1}}) == -1);
 }
 
 TEST_CASE("A format is found out from names and says what it holds", "[flux]") {
@@ -224,6 +218,28 @@ TEST_CASE("Everything that does not fit is said at once", "[flux]") {
   CHECK_THAT(why, Contains("single_transformer_blocks.0.attn.to_v.weight is F32, but "
                            "single_transformer_blocks.0.attn.to_q.weight, which it is joined with, "
                            "BF16"));
+}
+
+TEST_CASE("Hostile numbers of blocks and sizes cost nothing and are named", "[flux]") {
+  const auto formats = models::flux_weight_formats();
+  std::vector<TensorSpec> many;
+  for (int i = 0; i < 3000; ++i)
+    many.push_back({str_cat("double_blocks.", i, ".x"), TensorType::kF32, {1}});
+  CHECK(formats->detect(many).empty());
+  const auto deep = formats->recipes(many, "bfl", "diffusers");
+  REQUIRE_FALSE(deep.ok());
+  CHECK_THAT(message_of(deep.status()), Contains("3000 unknown: double_blocks.0.x"));
+
+  const int64_t huge = int64_t{1} << 62;
+  std::vector<TensorSpec> wide;
+  for (const TensorSpec& tensor : specs(kTiny, "bfl"))
+    wide.push_back({tensor.name, tensor.type, std::vector<int64_t>(tensor.shape.size(), huge)});
+  for (const char* to : {"bfl", "diffusers"}) {
+    const auto recipes = formats->recipes(wide, "bfl", to);
+    REQUIRE_FALSE(recipes.ok());
+    CHECK_THAT(message_of(recipes.status()), Contains("of another shape") && Contains("width ?"));
+  }
+  CHECK(formats->companions(wide, "bfl", "diffusers").empty());
 }
 
 TEST_CASE("diffusers gets its config where the tensors tell everything", "[flux]") {

@@ -153,10 +153,10 @@ int64_t evaluate_size(const std::string& expression, const FluxSizes& sizes) {
     int64_t value = number.empty() ? 1 : std::stoll(number);
     if (has_symbol) {
       const auto found = sizes.find(term.back());
-      if (found == sizes.end()) return -1;
-      value *= found->second;
+      if (found == sizes.end() || found->second < 0) return -1;
+      if (__builtin_mul_overflow(value, found->second, &value)) return -1;
     }
-    sum += value;
+    if (__builtin_add_overflow(sum, value, &sum)) return -1;
   }
   return sum;
 }
@@ -183,6 +183,22 @@ std::vector<FluxTensor> flux_tensors(const FluxLayout& layout) {
   for (int64_t i = 0; i < layout.depth; ++i) add(Place::kDouble, i);
   for (int64_t i = 0; i < layout.depth_single; ++i) add(Place::kSingle, i);
   return tensors;
+}
+
+std::vector<int64_t> shape_of(const FluxTensor& tensor, const FluxPart& part,
+                              const FluxSizes& sizes) {
+  std::vector<int64_t> shape = {evaluate_size(FluxTensor::rows_of(part), sizes)};
+  if (!tensor.columns.empty()) shape.push_back(evaluate_size(tensor.columns, sizes));
+  return shape;
+}
+
+std::vector<TensorSpec> flux_specs(const std::vector<FluxTensor>& tensors, const FluxSizes& sizes,
+                                   const std::string& format, TensorType type) {
+  std::vector<TensorSpec> specs;
+  for (const FluxTensor& tensor : tensors)
+    for (const FluxPart& part : tensor.parts(format))
+      specs.push_back({part.name, type, shape_of(tensor, part, sizes)});
+  return specs;
 }
 
 }  // namespace titan::models

@@ -1,11 +1,13 @@
 // name_table.h: every tensor of a Flux model of any depth, with its shape in symbols and its names.
-// Private to names.cpp and its tests. No torch.
+// Private to names.cpp, name_layout.cpp and tests. No torch.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
+
+#include "titan/io/safetensors.h"
 
 namespace titan::models {
 
@@ -21,7 +23,7 @@ struct FluxLayout {
 /// text, v pooled text.
 using FluxSizes = std::map<char, int64_t>;
 
-/// Value of a size such as "3h+m" or "256"; -1 where a symbol has no value.
+/// Value of a size such as "3h+m" or "256"; -1 where a symbol has no value or the sum overflows.
 int64_t evaluate_size(const std::string& expression, const FluxSizes& sizes);
 
 /// A tensor of one format as rows of the tensor that Black Forest Labs' checkpoints have.
@@ -49,5 +51,12 @@ struct FluxTensor {
 };
 
 std::vector<FluxTensor> flux_tensors(const FluxLayout& layout);
+
+/// Shape of a part of `tensor`; a size without a value is -1.
+std::vector<int64_t> shape_of(const FluxTensor& tensor, const FluxPart& part,
+                              const FluxSizes& sizes);
+/// All tensors of a format, in the table's order.
+std::vector<TensorSpec> flux_specs(const std::vector<FluxTensor>& tensors, const FluxSizes& sizes,
+                                   const std::string& format, TensorType type = TensorType::kF32);
 
 }  // namespace titan::models

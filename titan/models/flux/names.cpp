@@ -1,112 +1,14 @@
 #include "titan/models/flux/names.h"
 
 #include <algorithm>
-#include <charconv>
-#include <map>
-#include <unordered_map>
 #include <utility>
 
+#include "titan/models/flux/name_layout.h"
 #include "titan/models/flux/name_table.h"
 #include "titan/protocols/weight_problems.h"
 
 namespace titan::models {
 namespace {
-
-using Index = std::unordered_map<std::string, const TensorSpec*>;
-
-Index index_of(const std::vector<TensorSpec>& stored) {
-  Index index;
-  for (const TensorSpec& tensor : stored) index.emplace(tensor.name, &tensor);
-  return index;
-}
-
-/// Number of the block in "<prefix>17.rest", -1 where it is another name.
-int64_t block_of(const std::string& name, const std::string& prefix) {
-  if (name.compare(0, prefix.size(), prefix) != 0) return -1;
-  int64_t block = -1;
-  const char* end = name.data() + name.size();
-  const auto result = std::from_chars(name.data() + prefix.size(), end, block);
-  return result.ec == std::errc() && result.ptr != end && *result.ptr == '.' ? block : -1;
-}
-
-FluxLayout layout_of(const std::vector<TensorSpec>& stored, const std::string& format) {
-  const bool diffusers = format == "diffusers";
-  FluxLayout layout;
-  layout.qkv_bias = false;
-  bool projections = false;
-  for (const TensorSpec& tensor : stored) {
-    const std::string& name = tensor.name;
-    // A block beyond the number of tensors is no block: a hostile name costs nothing.
-    const auto deepest = static_cast<int64_t>(stored.size());
-    const auto note = [&](int64_t& depth, const char* prefix) {
-      const int64_t block = block_of(name, prefix);
-      if (block >= 0 && block < deepest) depth = std::max(depth, block + 1);
-    };
-    note(layout.depth, diffusers ? "transformer_blocks." : "double_blocks.");
-    note(layout.depth_single, diffusers ? "single_transformer_blocks." : "single_blocks.");
-    layout.guidance = layout.guidance ||
-                      name.find(diffusers ? "guidance_embedder." : "guidance_in.") != name.npos;
-    const char* projection = diffusers ? "attn.to_q." : "_attn.qkv.";
-    if (name.find(projection) == name.npos || block_of(name, "single_transformer_blocks.") >= 0)
-      continue;
-    projections = true;
-    layout.qkv_bias = layout.qkv_bias || name.ends_with(".bias");
-  }
-  if (!projections) layout.qkv_bias = true;
-  return layout;
-}
-
-/// Values of the symbols, each by the vote of all tensors in whose shape it stands alone, so that
-/// one wrong tensor does not make the others wrong.
-class SizeVote {
- public:
-  void add(const std::string& expression, int64_t value) {
-    const char symbol = expression.back();
-    if (expression.find('+') != std::string::npos || symbol < 'a' || symbol > 'z') return;
-    const int64_t factor = evaluate_size(expression, {{symbol, 1}});
-    if (value % factor == 0) ++votes_[symbol][value / factor];
-  }
-  FluxSizes result() const {
-    FluxSizes sizes;
-    for (const auto& [symbol, values] : votes_) {
-      const auto most =
-          std::max_element(values.begin(), values.end(),
-                           [](const auto& a, const auto& b) { return a.second < b.second; });
-      sizes[symbol] = most->first;
-    }
-    return sizes;
-  }
-
- private:
-  std::map<char, std::map<int64_t, int>> votes_;
-};
-
-FluxSizes sizes_of(const std::vector<FluxTensor>& tensors, const Index& stored,
-                   const std::string& format) {
-  SizeVote vote;
-  int64_t joined = -1;  // 3h+m of a model without double blocks
-  for (const FluxTensor& tensor : tensors) {
-    for (const FluxPart& part : tensor.parts(format)) {
-      const auto found = stored.find(part.name);
-      if (found == stored.end() || found->second->shape.empty()) continue;
-      const std::vector<int64_t>& shape = found->second->shape;
-      vote.add(FluxTensor::rows_of(part), shape[0]);
-      if (!tensor.columns.empty() && shape.size() == 2) vote.add(tensor.columns, shape[1]);
-      if (tensor.rows == "3h+m" && joined < 0) joined = shape[0];
-    }
-  }
-  FluxSizes sizes = vote.result();
-  if (!sizes.contains('m') && sizes.contains('h') && joined > 3 * sizes['h'])
-    sizes['m'] = joined - 3 * sizes['h'];
-  return sizes;
-}
-
-std::vector<int64_t> shape_of_part(const FluxTensor& tensor, const FluxPart& part,
-                                   const FluxSizes& sizes) {
-  std::vector<int64_t> shape = {evaluate_size(FluxTensor::rows_of(part), sizes)};
-  if (!tensor.columns.empty()) shape.push_back(evaluate_size(tensor.columns, sizes));
-  return shape;
-}
 
 /// Rows of one of Black Forest Labs' tensors and where they are stored.
 struct StoredRows {
@@ -146,12 +48,12 @@ class FluxFormats : public WeightFormats {
   std::vector<std::string> names() const override { return {"bfl", "diffusers", "torchtitan"}; }
 
   std::string detect(const std::vector<TensorSpec>& stored) const override {
-    const Index index = index_of(stored);
+    const TensorIndex index = index_of(stored);
     std::string best;
     std::size_t best_hits = 0, needed = 0;
     for (const std::string& format : names()) {
       std::size_t hits = 0, expected = 0;
-      for (const FluxTensor& tensor : flux_tensors(layout_of(stored, format))) {
+      for (const FluxTensor& tensor : flux_tensors(flux_layout_of(stored, format))) {
         for (const FluxPart& part : tensor.parts(format)) {
           ++expected;
           hits += index.contains(part.name) ? 1 : 0;
@@ -167,8 +69,8 @@ class FluxFormats : public WeightFormats {
 
   std::string describe(const std::vector<TensorSpec>& stored,
                        const std::string& format) const override {
-    const FluxLayout layout = layout_of(stored, format);
-    const FluxSizes sizes = sizes_of(flux_tensors(layout), index_of(stored), format);
+    const FluxLayout layout = flux_layout_of(stored, format);
+    const FluxSizes sizes = flux_sizes_of(flux_tensors(layout), index_of(stored), format);
     const auto size = [&](char symbol) {
       const auto found = sizes.find(symbol);
       return found == sizes.end() ? std::string("?") : std::to_string(found->second);
@@ -182,19 +84,15 @@ class FluxFormats : public WeightFormats {
   StatusOr<std::vector<TensorRecipe>> recipes(const std::vector<TensorSpec>& stored,
                                               const std::string& from,
                                               const std::string& to) const override {
-    const std::vector<FluxTensor> tensors = flux_tensors(layout_of(stored, from));
-    const Index index = index_of(stored);
-    const FluxSizes sizes = sizes_of(tensors, index, from);
-    std::vector<TensorSpec> expected;
-    for (const FluxTensor& tensor : tensors)
-      for (const FluxPart& part : tensor.parts(from))
-        expected.push_back({part.name, TensorType::kF32, shape_of_part(tensor, part, sizes)});
-    WeightProblems problems = compare_weights(stored, expected);
+    const std::vector<FluxTensor> tensors = flux_tensors(flux_layout_of(stored, from));
+    const TensorIndex index = index_of(stored);
+    const FluxSizes sizes = flux_sizes_of(tensors, index, from);
+    WeightProblems problems = compare_weights(stored, flux_specs(tensors, sizes, from));
     std::vector<TensorRecipe> recipes;
     for (const FluxTensor& tensor : tensors) {
       const std::vector<StoredRows> rows = stored_rows(tensor, from, sizes);
       for (const FluxPart& part : tensor.parts(to)) {
-        TensorRecipe recipe{{part.name, TensorType::kF32, shape_of_part(tensor, part, sizes)}, {}};
+        TensorRecipe recipe{{part.name, TensorType::kF32, shape_of(tensor, part, sizes)}, {}};
         for (const FluxPart::Range& range : part.rows)
           append_rows(rows, evaluate_size(range.first, sizes), evaluate_size(range.count, sizes),
                       recipe.parts);
@@ -213,8 +111,8 @@ class FluxFormats : public WeightFormats {
                                                 const std::string& from,
                                                 const std::string& to) const override {
     if (to != "diffusers") return {};
-    const FluxLayout layout = layout_of(stored, from);
-    FluxSizes sizes = sizes_of(flux_tensors(layout), index_of(stored), from);
+    const FluxLayout layout = flux_layout_of(stored, from);
+    FluxSizes sizes = flux_sizes_of(flux_tensors(layout), index_of(stored), from);
     if (sizes['d'] != 128 || sizes['m'] != 4 * sizes['h']) return {};
     return {{"config.json",
              str_cat("{\n  \"_class_name\": \"FluxTransformer2DModel\",\n  \"patch_size\": 1,\n",
@@ -230,7 +128,8 @@ class FluxFormats : public WeightFormats {
 
  private:
   /// The type of the stored parts, which must be one.
-  static void settle_type(TensorRecipe& recipe, const Index& index, WeightProblems& problems) {
+  static void settle_type(TensorRecipe& recipe, const TensorIndex& index,
+                          WeightProblems& problems) {
     const TensorSpec* first = nullptr;
     for (const RowRange& part : recipe.parts) {
       const auto found = index.find(part.tensor);
