@@ -1,22 +1,21 @@
 #include "titan/tools/convert.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <utility>
 
-#include "titan/base/human.h"
 #include "titan/base/log.h"
-#include "titan/checkpoint/weight_export.h"
+#include "titan/base/printable.h"
 #include "titan/checkpoint/weight_source.h"
 #include "titan/config/nearest.h"
-#include "titan/io/atomic_file.h"
-#include "titan/io/errno_status.h"
 #include "titan/models/builtin.h"
 #include "titan/protocols/model_spec.h"
+#include "titan/protocols/weight_problems.h"
 #include "titan/tools/arguments.h"
+#include "titan/tools/convert_output.h"
 
 namespace titan {
 namespace {
@@ -47,16 +46,10 @@ struct Recognised {
   std::string from;
 };
 
-std::string joined(const std::vector<std::string>& items) {
-  std::string text;
-  for (const std::string& item : items) text += (text.empty() ? "" : ", ") + item;
-  return text;
-}
-
 Status unknown_format(const char* option, const std::string& name,
                       const std::vector<std::string>& known) {
   const std::string nearest = config::nearest_match(name, known);
-  return invalid_argument("[convert] --", option, " must be one of ", joined(known), " (given ",
+  return invalid_argument("[convert] --", option, " must be one of ", listed(known), " (given ",
                           name, nearest.empty() ? "" : "; did you mean " + nearest + "?", ")");
 }
 
@@ -79,12 +72,10 @@ StatusOr<Recognised> recognise(const WeightSource& source, const std::string& wa
     known.push_back(own->names().front());
     return unknown_format("from", wanted, known);
   }
-  std::vector<std::string> first;
-  for (const TensorSpec& tensor : source.tensors())
-    if (first.size() < 5) first.push_back(tensor.name);
-  return invalid_argument(
-      "[convert] the names in ", source.path(), " are those of no model that titan knows (",
-      joined(known), "); the first are ", joined(first), ". --from=own takes them as they are");
+  return invalid_argument("[convert] the names in ", source.path(),
+                          " are those of no model that titan knows (", listed(known),
+                          "); the first are ", first_names(source.tensors()),
+                          ". --from=own takes them as they are");
 }
 
 StatusOr<std::optional<TensorType>> wanted_type(const Arguments& options) {
@@ -96,97 +87,12 @@ StatusOr<std::optional<TensorType>> wanted_type(const Arguments& options) {
   return unknown_format("dtype", name, {"float32", "bfloat16", "float16"});
 }
 
-/// Says how far it is, every few seconds.
-class ProgressLog {
- public:
-  explicit ProgressLog(std::uint64_t total) : total_(static_cast<double>(total)) {}
-  void operator()(std::uint64_t bytes) {
-    constexpr double kInterval = 5;
-    const auto now = std::chrono::steady_clock::now();
-    if (std::chrono::duration<double>(now - shown_).count() < kInterval) return;
-    shown_ = now;
-    const double seconds = std::chrono::duration<double>(now - began_).count();
-    const auto done = static_cast<double>(bytes);
-    TITAN_LOG(INFO) << "[convert] " << human_bytes(done) << " of " << human_bytes(total_) << ", "
-                    << human_bytes(done / seconds) << "/s, "
-                    << human_duration((total_ - done) * seconds / done) << " left";
-  }
-
- private:
-  double total_;
-  std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
-  std::chrono::steady_clock::time_point shown_ = began_;
-};
-
 Status refuse_existing(const std::string& output) {
   std::error_code error;
   if (!fs::exists(output, error)) return ok_status();
   if (fs::is_directory(output, error) && fs::is_empty(output, error)) return ok_status();
   return invalid_argument("[convert] ", output,
                           " exists already; nothing is overwritten: remove it, or name another");
-}
-
-Status make_folder(const fs::path& folder) {
-  std::error_code error;
-  if (!folder.empty()) fs::create_directories(folder, error);
-  return error ? errno_status(error.value(), "make folder", folder.string()) : ok_status();
-}
-
-/// What is asked for, checked.
-struct Job {
-  std::string output;
-  std::string to;
-  Recognised input;
-  std::vector<TensorRecipe> recipes;
-  double shard_bytes = 0;
-};
-
-Status write_folder(WeightSource& source, const Job& job, const std::vector<TensorSpec>& specs) {
-  const std::string temporary = job.output + ".tmp";
-  std::error_code error;
-  fs::remove_all(temporary, error);
-  TITAN_RETURN_IF_ERROR(make_folder(temporary));
-  const auto write = [&]() -> Status {
-    TITAN_ASSIGN_OR_RETURN(
-        ShardPlan plan,
-        plan_shards(temporary, job.to == "diffusers" ? "diffusion_pytorch_model" : "model", specs,
-                    static_cast<std::uint64_t>(job.shard_bytes)));
-    ProgressLog progress(plan.total_bytes);
-    TITAN_RETURN_IF_ERROR(checkpoint::export_to_files(source, job.recipes, std::move(plan),
-                                                      {{"format", "pt"}}, std::ref(progress)));
-    for (const auto& [name, text] :
-         job.input.formats->companions(source.tensors(), job.input.from, job.to))
-      TITAN_RETURN_IF_ERROR(write_file_atomically(temporary + "/" + name, text));
-    return ok_status();
-  };
-  Status status = write();
-  if (status.ok()) {
-    fs::remove(job.output, error);  // an empty folder
-    fs::rename(temporary, job.output, error);
-    if (error) status = errno_status(error.value(), "rename to", job.output);
-  }
-  if (!status.ok()) fs::remove_all(temporary, error);
-  return status;
-}
-
-Status write_output(WeightSource& source, Job& job, std::optional<TensorType> type) {
-  if (job.to == "titan") {
-    job.recipes = checkpoint::in_file_order(std::move(job.recipes), TensorType::kF32);
-    std::vector<TensorSpec> whole;
-    for (const TensorRecipe& recipe : job.recipes) whole.push_back(recipe.tensor);
-    TITAN_ASSIGN_OR_RETURN(const ShardPlan plan, plan_one_file(job.output, std::move(whole)));
-    ProgressLog progress(plan.total_bytes);
-    return checkpoint::export_to_checkpoint(source, job.recipes, job.output, std::ref(progress));
-  }
-  job.recipes = checkpoint::in_file_order(std::move(job.recipes), type);
-  std::vector<TensorSpec> specs;
-  for (const TensorRecipe& recipe : job.recipes) specs.push_back(recipe.tensor);
-  if (!job.output.ends_with(".safetensors")) return write_folder(source, job, specs);
-  TITAN_RETURN_IF_ERROR(make_folder(fs::path(job.output).parent_path()));
-  TITAN_ASSIGN_OR_RETURN(ShardPlan plan, plan_one_file(job.output, std::move(specs)));
-  ProgressLog progress(plan.total_bytes);
-  return checkpoint::export_to_files(source, job.recipes, std::move(plan), {{"format", "pt"}},
-                                     std::ref(progress));
 }
 
 Status convert(const Arguments& options) {
@@ -197,34 +103,34 @@ Status convert(const Arguments& options) {
   if (which != "model" && which != "ema") return unknown_format("weights", which, {"model", "ema"});
   TITAN_ASSIGN_OR_RETURN(const std::optional<TensorType> type, wanted_type(options));
   TITAN_ASSIGN_OR_RETURN(const double gigabytes, options.real("shard-size", 10, 1e-6, 1e6));
-  Job job{.output = options.words()[1],
-          .to = options.text("to", ""),
-          .input = {},
-          .recipes = {},
-          .shard_bytes = gigabytes * 1e9};
-  while (job.output.size() > 1 && job.output.back() == '/') job.output.pop_back();
-  TITAN_RETURN_IF_ERROR(refuse_existing(job.output));
+  ConvertedWeights result{.path = options.words()[1],
+                          .format = options.text("to", ""),
+                          .type = type,
+                          .max_shard_bytes = static_cast<std::uint64_t>(gigabytes * 1e9)};
+  while (result.path.size() > 1 && result.path.back() == '/') result.path.pop_back();
+  TITAN_RETURN_IF_ERROR(refuse_existing(result.path));
   TITAN_ASSIGN_OR_RETURN(const std::unique_ptr<WeightSource> source,
                          WeightSource::open(options.words()[0], which));
-  TITAN_ASSIGN_OR_RETURN(job.input, recognise(*source, options.text("from", "")));
-  std::vector<std::string> targets = job.input.formats->names();
+  TITAN_ASSIGN_OR_RETURN(const Recognised input, recognise(*source, options.text("from", "")));
+  std::vector<std::string> targets = input.formats->names();
   targets.push_back("titan");
-  if (std::find(targets.begin(), targets.end(), job.to) == targets.end())
-    return unknown_format("to", job.to, targets);
-  if (job.to == "titan" && type.value_or(TensorType::kF32) != TensorType::kF32)
+  if (std::find(targets.begin(), targets.end(), result.format) == targets.end())
+    return unknown_format("to", result.format, targets);
+  if (result.format == "titan" && type.value_or(TensorType::kF32) != TensorType::kF32)
     return invalid_argument(
         "[convert] checkpoints of titan hold float32 (--dtype=", options.text("dtype", ""), ")");
   TITAN_LOG(INFO) << "[convert] " << source->path() << ": "
-                  << job.input.formats->describe(source->tensors(), job.input.from) << "; names of "
-                  << job.input.from;
-  StatusOr<std::vector<TensorRecipe>> recipes = job.input.formats->recipes(
-      source->tensors(), job.input.from, job.to == "titan" ? targets.front() : job.to);
+                  << input.formats->describe(source->tensors(), input.from) << "; names of "
+                  << input.from;
+  StatusOr<std::vector<TensorRecipe>> recipes = input.formats->recipes(
+      source->tensors(), input.from, result.format == "titan" ? targets.front() : result.format);
   if (!recipes.ok()) return annotate(recipes.status(), "[convert] " + source->path());
-  job.recipes = std::move(*recipes);
+  result.recipes = std::move(*recipes);
+  result.companions = input.formats->companions(source->tensors(), input.from, result.format);
   TITAN_RETURN_IF_ERROR(source->verify());
-  TITAN_RETURN_IF_ERROR(write_output(*source, job, type));
-  std::printf("%s: %zu tensors in %s's names\n", job.output.c_str(), job.recipes.size(),
-              job.to.c_str());
+  TITAN_RETURN_IF_ERROR(write_converted(*source, result));
+  std::printf("%s: %zu tensors in %s's names\n", result.path.c_str(), result.recipes.size(),
+              result.format.c_str());
   return ok_status();
 }
 
