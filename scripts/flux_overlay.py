@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from torch_flux import Flux
+from torch_steps import make_optimizer, train_step
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 HIDDEN, HEADS, DOUBLE, SINGLE = 256, 2, 2, 2
@@ -50,16 +51,9 @@ def make_batches(steps):
 
 
 def train_here(model, batches, lr):
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=0.1)
-    losses = []
-    for x_t, target, t, txt, y in zip(*(batches[name] for name in ("x_t", "target", "t", "txt", "y"))):
-        loss = nn.functional.mse_loss(model(x_t, t, txt, y), target)
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        losses.append(loss.item())
-    return losses
+    optimizer = make_optimizer(model, lr, fused=None)
+    steps = zip(*(batches[name] for name in ("x_t", "target", "t", "txt", "y")))
+    return [train_step(model, model, optimizer, (x_t, t, txt, y), target) for x_t, target, t, txt, y in steps]
 
 
 def train_there(weights, batches, args):

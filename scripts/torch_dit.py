@@ -5,11 +5,12 @@ reference cases of scripts/make_goldens.py. Written from the formulas; parameter
 """
 import math
 import sys
-import time
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from torch_steps import answer_steps
 
 FLAVORS = {  # dim, layers, heads
     "debugmodel": (256, 8, 16), "S": (384, 12, 8), "B": (768, 12, 12), "L": (1024, 24, 16),
@@ -153,22 +154,9 @@ def main():
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     model = Dit(*FLAVORS[flavor], channels, 1000, (size, size))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
-    forward = torch.compile(model) if sys.argv[6:] == ["compile"] else model
     x, target = torch.randn(2, batch, channels, size, size)
     t, label = torch.rand(batch), torch.arange(batch)
-    print("ready", flush=True)
-    for line in sys.stdin:
-        if line.strip() != "step":
-            break
-        start = time.perf_counter()
-        loss = F.mse_loss(forward(x, t, label), target)
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        value = loss.item()
-        print(time.perf_counter() - start, value, flush=True)
+    answer_steps(model, (x, t, label), target, compiled=sys.argv[6:] == ["compile"])
 
 
 if __name__ == "__main__":

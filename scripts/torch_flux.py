@@ -7,11 +7,12 @@ answers each line "step" with "<seconds> <loss>". SIZE is the side of the latent
 """
 import math
 import sys
-import time
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from torch_steps import answer_steps
 
 
 def sinusoid(t, width=256):
@@ -179,22 +180,9 @@ def main():
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     model = Flux(hidden, heads, depth, singles, (size // 2, size // 2), text)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
-    forward = torch.compile(model) if sys.argv[9:] == ["compile"] else model
     x, target = torch.randn(2, batch, 16, size, size)
     t, txt, y = torch.rand(batch), torch.randn(batch, text, 4096), torch.randn(batch, 768)
-    print("ready", flush=True)
-    for line in sys.stdin:
-        if line.strip() != "step":
-            break
-        start = time.perf_counter()
-        loss = F.mse_loss(forward(x, t, txt, y), target)
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        value = loss.item()
-        print(time.perf_counter() - start, value, flush=True)
+    answer_steps(model, (x, t, txt, y), target, compiled=sys.argv[9:] == ["compile"])
 
 
 if __name__ == "__main__":

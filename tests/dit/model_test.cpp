@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "tests/support/runner.h"
 #include "titan/models/dit/init.h"
-#include "titan/protocols/block_runner.h"
 
 namespace titan {
 namespace {
@@ -86,9 +86,7 @@ TEST_CASE("the DiT's initial values follow the seed, and its output starts at ze
   const double stddev = a["layers.1.attention.wo.weight"].std().item<double>();
   REQUIRE(stddev == Approx(0.02 / 2.0).epsilon(0.08));
   const at::Tensor x = at::randn({2, 3, 8, 4});
-  BlockState state = one.embed(x, at::rand({2}), labels(2));
-  for (const auto& block : one.blocks()) state = block->forward(state);
-  REQUIRE(one.head(state, x.sizes()).abs().max().item<double>() == 0.0);
+  REQUIRE(testing::predict(one, x, at::rand({2}), labels(2)).abs().max().item<double>() == 0.0);
 }
 
 TEST_CASE("the DiT takes any size that the patch divides and refuses others by name", "[dit]") {
@@ -97,9 +95,7 @@ TEST_CASE("the DiT takes any size that the patch divides and refuses others by n
     model.initialize(3);
     for (const std::vector<int64_t>& size : {std::vector<int64_t>{8, 8}, {4, 12}, {12, 4}}) {
       const at::Tensor x = at::randn({2, 3, size[0], size[1]});
-      BlockState state = model.embed(x, at::rand({2}), labels(2));
-      for (const auto& block : model.blocks()) state = block->forward(state);
-      REQUIRE(model.head(state, x.sizes()).sizes() == x.sizes());
+      REQUIRE(testing::predict(model, x, at::rand({2}), labels(2)).sizes() == x.sizes());
     }
     REQUIRE_THROWS_WITH(model.embed(at::randn({2, 3, 7, 8}), at::rand({2}), labels(2)),
                         Catch::Contains("divisible by the patch"));
@@ -109,20 +105,6 @@ TEST_CASE("the DiT takes any size that the patch divides and refuses others by n
                         Catch::Contains("one label per sample"));
   }
 }
-
-/// Keeps every gradient by name.
-class Keep : public RunnerHooks {
- public:
-  explicit Keep(const Model& model) : units_(split_into_units(model)) {}
-  void gradients_ready(std::size_t unit, const std::vector<at::Tensor>& gradients) override {
-    for (std::size_t i = 0; i < gradients.size(); ++i)
-      by_name[units_[unit].parameter_names[i]] = gradients[i];
-  }
-  std::map<std::string, at::Tensor> by_name;
-
- private:
-  std::vector<ModelUnit> units_;
-};
 
 TEST_CASE("backward unit by unit through the runner equals backward through the whole DiT",
           "[dit]") {
@@ -134,23 +116,7 @@ TEST_CASE("backward unit by unit through the runner equals backward through the 
       for (const at::Tensor& parameter : model->parameters()) parameter.normal_(0.0, 0.3);
     }
     const at::Tensor x = at::randn({2, 3, 8, 4}), t = at::rand({2});
-    const LossFunction loss = [](const at::Tensor& prediction) {
-      return prediction.square().mean();
-    };
-    Keep keep(*model);
-    const at::Tensor by_unit = make_runner(model, &keep)->forward_backward(x, t, labels(2), loss);
-
-    BlockState state = model->embed(x, t, labels(2));
-    for (const auto& block : model->blocks()) state = block->forward(state);
-    const at::Tensor whole = loss(model->head(state, x.sizes()));
-    whole.backward();
-    REQUIRE(whole.item<double>() == Approx(by_unit.item<double>()).epsilon(1e-6));
-    REQUIRE(keep.by_name.size() == model->named_parameters().size());
-    for (const auto& entry : model->named_parameters()) {
-      INFO(entry.key());
-      // the order of additions may differ where paths meet
-      REQUIRE(at::allclose(keep.by_name.at(entry.key()), entry.value().grad(), 1e-4, 1e-7));
-    }
+    testing::require_runner_equals_whole(model, x, t, labels(2));
   }
 }
 

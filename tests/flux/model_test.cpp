@@ -2,15 +2,15 @@
 
 #include "titan/models/flux/model.h"
 
-#include <map>
-
+#include "tests/support/runner.h"
 #include "titan/metrics/flops.h"
 #include "titan/models/flux/flops.h"
 #include "titan/models/flux/init.h"
-#include "titan/protocols/block_runner.h"
 
 namespace titan {
 namespace {
+
+using testing::predict;
 
 models::FluxConfig tiny() {
   models::FluxConfig config;
@@ -31,13 +31,6 @@ Conditioning condition_of(const models::FluxConfig& config, int64_t batch, int64
   condition.set("y", at::randn({batch, config.vec_in_dim}));
   if (config.guidance_embed) condition.set("guidance", at::rand({batch}) * 4);
   return condition;
-}
-
-at::Tensor predict(models::Flux& model, const at::Tensor& x, const at::Tensor& t,
-                   const Conditioning& condition) {
-  BlockState state = model.embed(x, t, condition);
-  for (const auto& block : model.blocks()) state = block->forward(state);
-  return model.head(state, x.sizes());
 }
 
 /// No parameter zero, so that every path carries signal.
@@ -145,20 +138,6 @@ TEST_CASE("Flux runs with either kind of block alone", "[flux]") {
   }
 }
 
-/// Keeps every gradient by name.
-class Keep : public RunnerHooks {
- public:
-  explicit Keep(const Model& model) : units_(split_into_units(model)) {}
-  void gradients_ready(std::size_t unit, const std::vector<at::Tensor>& gradients) override {
-    for (std::size_t i = 0; i < gradients.size(); ++i)
-      by_name[units_[unit].parameter_names[i]] = gradients[i];
-  }
-  std::map<std::string, at::Tensor> by_name;
-
- private:
-  std::vector<ModelUnit> units_;
-};
-
 TEST_CASE("backward unit by unit through the runner equals backward through the whole Flux",
           "[flux]") {
   const auto model = std::make_shared<models::Flux>(tiny());
@@ -166,20 +145,7 @@ TEST_CASE("backward unit by unit through the runner equals backward through the 
   randomize(*model);
   const at::Tensor x = at::randn({2, 4, 8, 4}), t = at::rand({2});
   const Conditioning condition = condition_of(tiny(), 2, 5);
-  const LossFunction loss = [](const at::Tensor& prediction) { return prediction.square().mean(); };
-  Keep keep(*model);
-  const at::Tensor by_unit = make_runner(model, &keep)->forward_backward(x, t, condition, loss);
-  const at::Tensor whole = loss(predict(*model, x, t, condition));
-  whole.backward();
-  REQUIRE(whole.item<double>() == Approx(by_unit.item<double>()).epsilon(1e-6));
-  REQUIRE(keep.by_name.size() == model->named_parameters().size());
-  for (const auto& entry : model->named_parameters()) {
-    INFO(entry.key());
-    const at::Tensor expected = entry.value().grad();
-    // the order of additions may differ where paths meet
-    const double scale = expected.abs().max().item<double>();
-    REQUIRE(at::allclose(keep.by_name.at(entry.key()), expected, 0.0, 1e-4 * scale));
-  }
+  testing::require_runner_equals_whole(model, x, t, condition);
 }
 
 TEST_CASE("Flux's units are embed, the double blocks, the single blocks, head", "[flux]") {
