@@ -67,6 +67,7 @@ void collect(const parallel::FlatParameters& parameters, bool first_replica, Mes
 }  // namespace
 
 MeshResult train_on_mesh(const MeshTraining& training) {
+  at::set_num_threads(1);  // ranks are threads already
   const auto world = static_cast<std::size_t>(training.dims.world_size());
   std::vector<std::vector<double>> losses(world), norms(world);
   std::vector<std::unique_ptr<parallel::ParallelEngine>> engines(world);

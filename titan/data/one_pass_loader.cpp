@@ -13,11 +13,11 @@ namespace {
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+}  // namespace
+
 int64_t samples_to_read(const Dataset& dataset, int64_t wanted) {
   return wanted > 0 ? std::min(wanted, dataset.size()) : dataset.size();
 }
-
-}  // namespace
 
 OnePassLoader::OnePassLoader(std::shared_ptr<const Dataset> dataset, const OnePassOptions& options)
     : dataset_(std::move(dataset)),

@@ -25,6 +25,9 @@ struct OnePassOptions {
   int64_t prefetch_batches = 2;
 };
 
+/// Samples of a pass over the first `wanted` (0 = all).
+int64_t samples_to_read(const Dataset& dataset, int64_t wanted);
+
 /// A batch of the pass: samples first, first + 1, ...
 struct PassBatch {
   Batch batch;

@@ -60,13 +60,24 @@ void copy_unless_same(const at::Tensor& to, const at::Tensor& from) {
 
 }  // namespace
 
-PendingCollective::PendingCollective(c10::intrusive_ptr<c10d::Work> work, std::string what)
-    : work_(std::move(work)), what_(std::move(what)) {}
+PendingCollective::PendingCollective(c10::intrusive_ptr<c10d::Work> work, std::string what,
+                                     const char* name, std::int64_t bytes)
+    : work_(std::move(work)),
+      what_(std::move(what)),
+      event_{.name = name,
+             .lane = TraceEvent::Lane::kCollective,
+             .bytes = bytes,
+             .begin_ns = Trace::now_ns()} {}
 
 void PendingCollective::wait() {
   if (!work_) return;
   const c10::intrusive_ptr<c10d::Work> work = std::move(work_);
-  translate_errors(what_, [&] { work->wait(); });
+  {
+    const TraceSpan span(kTraceWait);
+    translate_errors(what_, [&] { work->wait(); });
+  }
+  event_.end_ns = Trace::now_ns();
+  if (Trace* const trace = current_trace()) trace->add(event_);
 }
 
 Communicator::Communicator(c10::intrusive_ptr<c10d::Backend> backend, at::Device device)
@@ -83,7 +94,8 @@ PendingCollective Communicator::all_reduce_async_(const at::Tensor& tensor, Redu
   c10d::AllreduceOptions options;
   options.reduceOp = reduce_op(reduction);
   const std::string what = describe("all-reduce", *backend_);
-  return {translate_errors(what, [&] { return backend_->allreduce(tensors, options); }), what};
+  return {translate_errors(what, [&] { return backend_->allreduce(tensors, options); }), what,
+          "all-reduce", static_cast<std::int64_t>(tensor.nbytes())};
 }
 
 void Communicator::all_reduce_(const at::Tensor& tensor, Reduction reduction) {
@@ -99,7 +111,8 @@ PendingCollective Communicator::all_gather_async_(const at::Tensor& output,
   }
   at::Tensor whole = output, part = input;
   const std::string what = describe("all-gather", *backend_);
-  return {translate_errors(what, [&] { return backend_->_allgather_base(whole, part); }), what};
+  return {translate_errors(what, [&] { return backend_->_allgather_base(whole, part); }), what,
+          "all-gather", static_cast<std::int64_t>(output.nbytes())};
 }
 
 PendingCollective Communicator::reduce_scatter_async_(const at::Tensor& output,
@@ -111,8 +124,8 @@ PendingCollective Communicator::reduce_scatter_async_(const at::Tensor& output,
   }
   at::Tensor whole = input, part = output;
   const std::string what = describe("reduce-scatter", *backend_);
-  return {translate_errors(what, [&] { return backend_->_reduce_scatter_base(part, whole); }),
-          what};
+  return {translate_errors(what, [&] { return backend_->_reduce_scatter_base(part, whole); }), what,
+          "reduce-scatter", static_cast<std::int64_t>(input.nbytes())};
 }
 
 void Communicator::broadcast_(const at::Tensor& tensor, int root) {
@@ -123,7 +136,7 @@ void Communicator::broadcast_(const at::Tensor& tensor, int root) {
   options.rootRank = root;
   const std::string what = describe("broadcast", *backend_);
   PendingCollective(translate_errors(what, [&] { return backend_->broadcast(tensors, options); }),
-                    what)
+                    what, "broadcast", static_cast<std::int64_t>(tensor.nbytes()))
       .wait();
 }
 

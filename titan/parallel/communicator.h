@@ -3,11 +3,14 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
 #include <torch/csrc/distributed/c10d/Backend.hpp>
+
+#include "titan/base/trace.h"
 
 namespace titan::parallel {
 
@@ -19,7 +22,9 @@ enum class Reduction : std::uint8_t { kSum, kMax, kMin };
 class PendingCollective {
  public:
   PendingCollective() = default;
-  PendingCollective(c10::intrusive_ptr<c10d::Work> work, std::string what);
+  /// `name` (a literal) and `bytes` are for the trace.
+  PendingCollective(c10::intrusive_ptr<c10d::Work> work, std::string what, const char* name,
+                    std::int64_t bytes);
   /// CPU: blocks until the result is there. CUDA: the current stream waits, the host does not.
   /// Throws titan::Error where a peer is gone or the time is up. Further calls do nothing.
   void wait();
@@ -27,6 +32,7 @@ class PendingCollective {
  private:
   c10::intrusive_ptr<c10d::Work> work_;
   std::string what_;
+  TraceEvent event_;
 };
 
 /// One group of ranks. A default-constructed one is a group of one: every operation returns at once

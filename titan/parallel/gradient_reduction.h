@@ -55,15 +55,15 @@ class GradientReduction {
   /// A unit's gradients on their way to the ranks that hold them.
   struct Scatter {
     std::size_t unit = 0;
-    std::optional<std::size_t> input_slot;   ///< whole gradients, where they are not kept
-    std::optional<std::size_t> output_slot;  ///< this rank's sum, where it is not yet in place
-    at::Tensor output;
-    PendingCollective pending;
+    std::optional<std::size_t> input_slot = {};   ///< whole gradients, where they are not kept
+    std::optional<std::size_t> output_slot = {};  ///< this rank's sum, where it is not yet in place
+    at::Tensor output = {};
+    PendingCollective pending = {};
   };
   struct Bucket {
-    at::Tensor target;   ///< slice of the gradients
-    at::Tensor message;  ///< the same or a copy in the reduce dtype
-    PendingCollective pending;
+    at::Tensor target = {};   ///< slice of the gradients
+    at::Tensor message = {};  ///< the same or a copy in the reduce dtype
+    PendingCollective pending = {};
   };
 
   bool sharded() const { return parameters_.options().shard.ranks > 1; }

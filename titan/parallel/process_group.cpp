@@ -152,9 +152,13 @@ Status ProcessGroupGuard::meet() {
 void ProcessGroupGuard::connect() {
   const RankEnv& env = options_.env;
   watch_ = std::make_unique<FailureWatch>(
-      store_->clone(), env.rank, [rank = env.rank](const RankFailure& failure) {
+      store_->clone(), env.rank, [this, rank = env.rank](const RankFailure& failure) {
         TITAN_LOG(ERROR) << "[parallel] rank " << failure.rank << " failed: " << failure.cause
                          << "; rank " << rank << " ends";
+        {
+          const std::lock_guard lock(last_words_mutex_);
+          if (last_words_) last_words_(failure);
+        }
         end_process(failure.exit_code);
       });
   std::vector<int64_t> everybody(static_cast<std::size_t>(env.world_size));
@@ -192,6 +196,11 @@ Communicator ProcessGroupGuard::open_group(const std::string& name,
 void ProcessGroupGuard::use_train_timeout() {
   control_.set_timeout(options_.train_timeout);
   for (Communicator& group : groups_) group.set_timeout(options_.train_timeout);
+}
+
+void ProcessGroupGuard::on_peer_failure(std::function<void(const RankFailure&)> last_words) {
+  const std::lock_guard lock(last_words_mutex_);
+  last_words_ = std::move(last_words);
 }
 
 RankFailure ProcessGroupGuard::report_failure(const std::string& cause, int exit_code) noexcept {

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -55,6 +57,10 @@ class ProcessGroupGuard {
   /// train_timeout.
   void use_train_timeout();
 
+  /// Called (on the watch's thread) when another rank has failed, right before this process ends;
+  /// an empty function takes it back. What it uses must be there until then.
+  void on_peer_failure(std::function<void(const RankFailure&)> last_words);
+
   /// Tells the other ranks why this one ends and which exit code the job should have; returns the
   /// failure that was first (this one or another rank's). Does not end this process.
   RankFailure report_failure(const std::string& cause, int exit_code) noexcept;
@@ -75,6 +81,8 @@ class ProcessGroupGuard {
   bool serves_store_ = false;
   std::vector<Communicator> groups_;
   Communicator control_;
+  std::mutex last_words_mutex_;
+  std::function<void(const RankFailure&)> last_words_;
   std::unique_ptr<FailureWatch> watch_;
   bool closed_ = false;
   bool failed_ = false;

@@ -39,9 +39,10 @@ struct ShardPosition {
 /// end is padded so that every rank's slice has the same length and starts on such a boundary too.
 struct UnitLayout {
   std::string name;
-  std::vector<Fragment> parameters;  ///< whole, in order; local_offset counts in the whole buffer
-  int64_t length = 0;                ///< elements of the whole buffer
-  int64_t shard_length = 0;          ///< elements of one rank's slice
+  std::vector<Fragment> parameters =
+      {};                    ///< whole, in order; local_offset counts in the whole buffer
+  int64_t length = 0;        ///< elements of the whole buffer
+  int64_t shard_length = 0;  ///< elements of one rank's slice
 
   /// Whether any parameter is.
   bool trainable() const;

@@ -12,18 +12,13 @@
 #include "titan/base/log.h"
 #include "titan/data/one_pass_loader.h"
 #include "titan/parallel/communicator.h"
+#include "titan/train/batch_device.h"
 #include "titan/train/model_setup.h"
 
 namespace titan {
 namespace {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-
-void move_to(Batch& batch, c10::Device device) {
-  for (NamedTensors::Entry& field : batch.fields) field.second = field.second.to(device);
-  batch.sample = batch.sample.to(device);
-  batch.epoch = batch.epoch.to(device);
-}
 
 /// [B] int64 on the CPU, checked.
 StatusOr<at::Tensor> timesteps_of(const Batch& batch, const Dataset& dataset) {
@@ -118,10 +113,7 @@ EvaluationResult summarize_losses(const std::vector<double>& loss,
 Evaluator::Evaluator(std::shared_ptr<const Dataset> dataset, EvaluatorOptions options)
     : dataset_(std::move(dataset)), options_(options) {}
 
-int64_t Evaluator::num_samples() const {
-  const int64_t wanted = options_.num_samples;
-  return wanted > 0 ? std::min(wanted, dataset_->size()) : dataset_->size();
-}
+int64_t Evaluator::num_samples() const { return samples_to_read(*dataset_, options_.num_samples); }
 
 StatusOr<EvaluationResult> Evaluator::run(
     BlockRunner& runner, const Objective& objective, parallel::Communicator& ranks,

@@ -105,7 +105,8 @@ class LocalJob {
   Status catch_signals() {
     sigset_t set;
     sigemptyset(&set);
-    for (const int number : {SIGINT, SIGTERM, SIGUSR1, SIGHUP, SIGCHLD}) sigaddset(&set, number);
+    for (const int number : {SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP, SIGCHLD})
+      sigaddset(&set, number);
     sigprocmask(SIG_BLOCK, &set, nullptr);
     signal(SIGPIPE, SIG_IGN);
     signals_ = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -196,7 +197,7 @@ class LocalJob {
     while (read(signals_, &info, sizeof(info)) == static_cast<ssize_t>(sizeof(info))) {
       const int number = static_cast<int>(info.ssi_signo);
       if (number == SIGCHLD) continue;
-      // A lost terminal is a wish to stop like any other; ranks know only the three of signals.h.
+      // A lost terminal is a wish to stop like any other; ranks know only those of signals.h.
       for (const auto& rank : ranks_) rank->send(number == SIGHUP ? SIGTERM : number);
     }
   }

@@ -14,9 +14,9 @@ namespace titan {
 /// Ranks get torchrun's variables; MASTER_PORT is a free port unless set; OMP_NUM_THREADS is cores
 /// / ranks unless set. Output lines are prefixed `[rank r]`; LOG_RANK (default 0) says whose are
 /// shown, warnings and errors are shown of all; on a terminal a single shown rank writes to it
-/// directly, so that its progress bar works. SIGINT, SIGTERM, SIGUSR1 go to all ranks. When a rank
-/// fails, its last lines are shown, the others get SIGTERM and 10 s later SIGKILL. Exit code: of
-/// the first rank to fail, 1 if a signal killed it, 2 for a bad NGPU.
+/// directly, so that its progress bar works. SIGINT, SIGTERM, SIGUSR1, SIGUSR2 go to all ranks.
+/// When a rank fails, its last lines are shown, the others get SIGTERM and 10 s later SIGKILL. Exit
+/// code: of the first rank to fail, 1 if a signal killed it, 2 for a bad NGPU.
 std::optional<int> launch_ranks_if_asked(int argc, char** argv);
 
 }  // namespace titan

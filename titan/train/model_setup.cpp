@@ -58,4 +58,16 @@ StatusOr<ModelSpec> complete_spec(const JobConfig& config) {
   return spec;
 }
 
+Status place_buffers(Model& model, c10::Device device) {
+  for (auto& entry : model.named_buffers()) {
+    if (entry.value().is_meta()) {
+      return invalid_argument("[model] the buffer \"", entry.key(),
+                              "\" has no values: a model makes its buffers on the CPU, whatever "
+                              "device its parameters are asked for");
+    }
+    entry.value().set_data(entry.value().to(device));
+  }
+  return ok_status();
+}
+
 }  // namespace titan

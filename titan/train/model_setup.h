@@ -23,12 +23,8 @@ std::string to_string(const DataShape& shape);
 /// The model's spec with every default filled in: objective, sampler, data set, condition, names.
 StatusOr<ModelSpec> complete_spec(const JobConfig& config);
 
-/// Condition of `classes` for the model on `device`, and its null twin.
-struct ConditionPair {
-  Conditioning condition;
-  Conditioning null_condition;
-};
-ConditionPair class_condition(const std::vector<int64_t>& classes, const DataShape& shape,
-                              c10::Device device);
+/// Moves the model's buffers (tensors that are no parameters) to the device. Buffers of the device
+/// meta have no values: an error names the first.
+Status place_buffers(Model& model, c10::Device device);
 
 }  // namespace titan

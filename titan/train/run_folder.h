@@ -23,6 +23,7 @@ class RunFolder {
   std::filesystem::path info_path() const { return path_ / "run.json"; }
   std::filesystem::path metrics_path() const { return path_ / "metrics.jsonl"; }
   std::filesystem::path mlperf_path() const { return path_ / "mlperf.log"; }
+  std::filesystem::path trace_path() const { return path_ / "trace"; }
   /// samples/step-000100.png
   std::filesystem::path sample_path(int64_t step) const;
 

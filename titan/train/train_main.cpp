@@ -24,6 +24,7 @@
 #include "titan/parallel/libtorch_log.h"
 #include "titan/parallel/process_group.h"
 #include "titan/train/launcher.h"
+#include "titan/train/rank_agreement.h"
 #include "titan/train/run_folder.h"
 #include "titan/train/signals.h"
 #include "titan/train/trainer.h"
@@ -108,6 +109,8 @@ int run_rank(const LoadedConfig& loaded, const std::vector<std::string>& argumen
     if (!group.ok()) return fail(message_of(group.status()), exit_code_for(group.status()));
     ranks = std::move(*group);
     fail.tell(ranks.get());
+    if (const Status agreed = check_ranks_agree(config, ranks->control()); !agreed.ok())
+      return fail(message_of(agreed), exit_code_for(agreed));
     const StatusOr<TrainOutcome> outcome = train_with(config, *rank, *device, arguments, *ranks);
     if (!outcome.ok()) return fail(message_of(outcome.status()), exit_code_for(outcome.status()));
     return *outcome == TrainOutcome::kStopped ? kStoppedBySignal : 0;

@@ -5,12 +5,11 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
+#include <cstdio>
 #include <utility>
 
 #include "titan/base/log.h"
 #include "titan/data/dataloader.h"
-#include "titan/metrics/jsonl.h"
 #include "titan/metrics/metrics_processor.h"
 #include "titan/optim/adamw.h"
 #include "titan/optim/ema.h"
@@ -21,16 +20,19 @@
 #include "titan/parallel/engine.h"
 #include "titan/parallel/parallelize.h"
 #include "titan/parallel/process_group.h"
+#include "titan/parallel/traced_hooks.h"
 #include "titan/plan/fit.h"
+#include "titan/train/batch_device.h"
 #include "titan/train/batch_plan.h"
-#include "titan/train/evaluation.h"
 #include "titan/train/finite_guard.h"
 #include "titan/train/metrics_setup.h"
 #include "titan/train/mlperf_log.h"
 #include "titan/train/model_setup.h"
 #include "titan/train/resume.h"
+#include "titan/train/run_evaluation.h"
 #include "titan/train/run_folder.h"
 #include "titan/train/run_info.h"
+#include "titan/train/run_trace.h"
 #include "titan/train/sample_writer.h"
 #include "titan/train/signals.h"
 
@@ -44,13 +46,6 @@ struct StepResult {
   double lr = 0;
 };
 
-void move_to(Batch& batch, c10::Device device) {
-  for (NamedTensors::Entry& field : batch.fields)
-    field.second = field.second.to(device, /*non_blocking=*/true);
-  batch.sample = batch.sample.to(device, /*non_blocking=*/true);
-  batch.epoch = batch.epoch.to(device, /*non_blocking=*/true);
-}
-
 class DiffusionTrainer : public Trainer {
  public:
   explicit DiffusionTrainer(const TrainerContext& context)
@@ -59,6 +54,7 @@ class DiffusionTrainer : public Trainer {
         ranks_(context.ranks),
         step_state_(context.device) {}
 
+  ~DiffusionTrainer() override;
   Status set_up();
   StatusOr<TrainOutcome> train() override;
 
@@ -70,8 +66,9 @@ class DiffusionTrainer : public Trainer {
   Status write_info() const;
   Status build_loader();
   Status open_mlperf_log();
-  Status build_evaluation();
-  void look_for_met_target();
+  void open_trace();
+  StatusOr<TrainOutcome> train_steps();
+  StatusOr<Batch> next_batch();
   StatusOr<StepResult> train_step();
   Status report(const StepResult& result);
   Status check_finite();
@@ -80,7 +77,6 @@ class DiffusionTrainer : public Trainer {
   Status save_checkpoint();
   bool stop_agreed();
   bool due(int64_t every) const { return step_ % every == 0 || step_ == config_.training.steps; }
-  bool evaluation_due() const { return evaluator_ && step_ % eval_steps_ == 0; }
   std::string finished_text() const;
   bool is_main() const { return context_.rank.is_main(); }
 
@@ -97,6 +93,8 @@ class DiffusionTrainer : public Trainer {
   std::shared_ptr<Model> model_;
   std::unique_ptr<Objective> objective_;
   std::unique_ptr<parallel::ParallelEngine> engine_;
+  std::unique_ptr<parallel::TracedHooks> hooks_;
+  std::unique_ptr<RunTrace> trace_;
   std::unique_ptr<BlockRunner> runner_;
   std::unique_ptr<optim::AdamW> optimizer_;
   std::unique_ptr<optim::Ema> ema_;
@@ -104,9 +102,8 @@ class DiffusionTrainer : public Trainer {
   std::unique_ptr<metrics::MetricsProcessor> metrics_;
   std::unique_ptr<SampleWriter> samples_;
   std::unique_ptr<FiniteGuard> guard_;
-  std::unique_ptr<Evaluator> evaluator_;  ///< null = no evaluation
-  int64_t eval_steps_ = 0;                ///< optimizer steps between evaluations
-  std::optional<double> target_met_;      ///< the evaluation loss that ended the run
+  std::unique_ptr<RunEvaluation> evaluation_;
+  std::optional<double> target_met_;  ///< the evaluation loss that ended the run
   optim::StepState step_state_;
   const int64_t init_began_ms_ = metrics::mllog_time_ms();
   std::unique_ptr<MlperfLog> mlperf_;
@@ -132,13 +129,15 @@ Status DiffusionTrainer::set_up() {
   TITAN_ASSIGN_OR_RETURN(resume_, ResumePoint::open(context_, *dataset_, batches_.global_batch));
   TITAN_RETURN_IF_ERROR(build_model());
   TITAN_RETURN_IF_ERROR(restore());
-  look_for_met_target();
+  target_met_ = target_met_before(context_, step_);
   if (step_ >= config_.training.steps || target_met_) return ok_status();
   TITAN_RETURN_IF_ERROR(resume_->check_can_go_on());
   TITAN_RETURN_IF_ERROR(write_info());
-  TITAN_RETURN_IF_ERROR(build_evaluation());
+  TITAN_ASSIGN_OR_RETURN(evaluation_,
+                         RunEvaluation::open(context_, spec_, shape_, batches_.global_batch));
   TITAN_RETURN_IF_ERROR(open_mlperf_log());
   TITAN_RETURN_IF_ERROR(build_loader());
+  open_trace();
   TITAN_ASSIGN_OR_RETURN(const ModelFlops flops, spec_.flops ? spec_.flops(config_, shape_)
                                                              : StatusOr<ModelFlops>(ModelFlops{}));
   TITAN_ASSIGN_OR_RETURN(
@@ -192,8 +191,10 @@ Status DiffusionTrainer::build_model() {
       });
   engine_ = std::make_unique<parallel::ParallelEngine>(split_into_units(*model_), groups, options);
   engine_->parameters().initialize(*model_, seed);
+  TITAN_RETURN_IF_ERROR(place_buffers(*model_, context_.device));
+  hooks_ = std::make_unique<parallel::TracedHooks>(*engine_);
   const auto& parallelize = spec_.parallelize ? spec_.parallelize : parallel::default_parallelize;
-  TITAN_ASSIGN_OR_RETURN(runner_, parallelize(model_, *mesh_, config_, engine_.get()));
+  TITAN_ASSIGN_OR_RETURN(runner_, parallelize(model_, *mesh_, config_, hooks_.get()));
   optimizer_ = std::make_unique<optim::AdamW>(engine_->parameters().units(),
                                               optim::adamw_options(config_.optimizer));
   if (config_.ema.enable)
@@ -253,39 +254,6 @@ Status DiffusionTrainer::build_loader() {
   return ok_status();
 }
 
-Status DiffusionTrainer::build_evaluation() {
-  TITAN_ASSIGN_OR_RETURN(const std::shared_ptr<const Dataset> data,
-                         open_evaluation_data(config_, spec_, shape_));
-  if (!data) return ok_status();
-  evaluator_ = std::make_unique<Evaluator>(
-      data, EvaluatorOptions{.batch_size = config_.eval.batch_size,
-                             .num_samples = config_.eval.subset_size.value_or(0),
-                             .seed = static_cast<std::uint64_t>(config_.eval.seed),
-                             .num_workers = config_.dataset.num_workers,
-                             .device = context_.device});
-  eval_steps_ = steps_between_evaluations(config_.eval.eval_freq, batches_.global_batch);
-  TITAN_LOG(INFO) << "[eval] " << *config_.eval.dataset << ": " << evaluator_->num_samples()
-                  << " samples every " << eval_steps_ << " steps ("
-                  << eval_steps_ * batches_.global_batch << " training samples)"
-                  << (config_.eval.target_eval_loss > 0
-                          ? str_cat("; training ends at a loss of ", config_.eval.target_eval_loss)
-                          : "");
-  return ok_status();
-}
-
-/// A run that ended at its target has steps left; started again it says so instead of going on.
-void DiffusionTrainer::look_for_met_target() {
-  double loss = 0;  // 0 = none
-  if (is_main() && resume_->resumed_step() && config_.eval.target_eval_loss > 0) {
-    const std::optional<metrics::FoundEvent> event =
-        metrics::find_event(context_.run_folder.metrics_path().string(), "target");
-    if (event && event->step == step_ && event->loss <= config_.eval.target_eval_loss)
-      loss = event->loss;
-  }
-  loss = ranks_.control().all_reduce_values({loss}, parallel::Reduction::kMax)[0];
-  if (loss > 0) target_met_ = loss;
-}
-
 std::string DiffusionTrainer::finished_text() const {
   if (target_met_) {
     return str_cat("its evaluation loss of ", *target_met_, " at step ", step_,
@@ -300,23 +268,51 @@ std::string DiffusionTrainer::finished_text() const {
 Status DiffusionTrainer::open_mlperf_log() {
   const int64_t subset = config_.training.subset_size.value_or(0);
   TITAN_ASSIGN_OR_RETURN(
-      mlperf_, MlperfLog::open(config_, is_main(), context_.run_folder.mlperf_path().string(),
-                               {.init_began_ms = init_began_ms_,
-                                .train_samples = subset > 0 ? std::min(subset, dataset_->size())
-                                                            : dataset_->size(),
-                                .eval_samples = evaluator_ ? evaluator_->num_samples() : 0,
-                                .seed = resume_->seed(),
-                                .global_batch = batches_.global_batch,
-                                .micro_batch = batches_.micro_batch,
-                                .accumulation = batches_.accumulation,
-                                .samples_between_evals = eval_steps_ * batches_.global_batch,
-                                .cursor = cursor_}));
+      mlperf_,
+      MlperfLog::open(
+          config_, is_main(), context_.run_folder.mlperf_path().string(),
+          {.init_began_ms = init_began_ms_,
+           .train_samples = subset > 0 ? std::min(subset, dataset_->size()) : dataset_->size(),
+           .eval_samples = evaluation_->num_samples(),
+           .seed = resume_->seed(),
+           .global_batch = batches_.global_batch,
+           .micro_batch = batches_.micro_batch,
+           .accumulation = batches_.accumulation,
+           .samples_between_evals = evaluation_->steps_between() * batches_.global_batch,
+           .cursor = cursor_}));
   if (config_.metrics.mlperf_logging) ranks_.control().barrier();
   mlperf_->run_start();
   return ok_status();
 }
 
+void DiffusionTrainer::open_trace() {
+  metrics::TraceOwner owner{.rank = context_.rank.rank};
+  for (const parallel::FlatUnit& unit : engine_->parameters().units())
+    owner.units.push_back(unit.name);
+  // Half of what ranks wait for each other: the trace is there before they give up.
+  const std::chrono::milliseconds stall_after(500 * config_.comm.train_timeout_seconds);
+  trace_ = std::make_unique<RunTrace>(config_.trace, std::move(owner),
+                                      context_.run_folder.trace_path().string(), stall_after);
+  ranks_.on_peer_failure([this](const parallel::RankFailure& failure) {
+    trace_->write(str_cat("rank ", failure.rank, " failed: ", failure.cause));
+  });
+}
+
+DiffusionTrainer::~DiffusionTrainer() { ranks_.on_peer_failure({}); }
+
+/// Whatever ends the steps too early leaves a trace of the last ones.
 StatusOr<TrainOutcome> DiffusionTrainer::train() {
+  try {
+    StatusOr<TrainOutcome> outcome = train_steps();
+    if (!outcome.ok() && trace_) trace_->write(message_of(outcome.status()));
+    return outcome;
+  } catch (const std::exception& error) {
+    if (trace_) trace_->write(error.what());
+    throw;
+  }
+}
+
+StatusOr<TrainOutcome> DiffusionTrainer::train_steps() {
   if (step_ >= config_.training.steps || target_met_) {
     TITAN_LOG(INFO) << "[train] this run is finished (" << finished_text()
                     << ", another --job.dump_folder starts anew)";
@@ -327,13 +323,15 @@ StatusOr<TrainOutcome> DiffusionTrainer::train() {
   const int64_t first_step = step_ + 1;
   while (step_ < config_.training.steps && !target_met_) {
     mlperf_->before_step(cursor_);
+    trace_->begin_step(step_ + 1);
     TITAN_ASSIGN_OR_RETURN(const StepResult result, train_step());
+    trace_->end_step();
     ++step_;
     cursor_ += batches_.global_batch;
     if (step_ == first_step) ranks_.use_train_timeout();
     TITAN_RETURN_IF_ERROR(report(result));
     TITAN_RETURN_IF_ERROR(resume_->poll());
-    if (evaluation_due()) TITAN_RETURN_IF_ERROR(evaluate());
+    if (evaluation_->due(step_)) TITAN_RETURN_IF_ERROR(evaluate());
     if (samples_ && due(config_.sampling.freq)) TITAN_RETURN_IF_ERROR(draw_grid());
     if (config_.checkpoint.enable_checkpoint && (due(config_.checkpoint.interval) || target_met_)) {
       TITAN_RETURN_IF_ERROR(save_checkpoint());
@@ -354,11 +352,22 @@ StatusOr<TrainOutcome> DiffusionTrainer::train() {
   TITAN_RETURN_IF_ERROR(resume_->finish());
   metrics_->finish();
   mlperf_->run_stop(target_met_.has_value(), cursor_);
+  if (config_.trace.enable && ranks_.world_size() > 1) {
+    char share[16];
+    std::snprintf(share, sizeof share, "%.1f", 100 * trace_->exposed_share());
+    TITAN_LOG(INFO) << "[trace] the last " << config_.trace.keep_steps << " steps waited " << share
+                    << " % of their time for other ranks";
+  }
   TITAN_LOG(INFO) << "[train] done: " << step_ << " steps, " << cursor_ << " samples"
                   << (target_met_ ? str_cat("; the evaluation loss ", *target_met_,
                                             " met the target ", config_.eval.target_eval_loss)
                                   : "");
   return TrainOutcome::kDone;
+}
+
+StatusOr<Batch> DiffusionTrainer::next_batch() {
+  const TraceSpan span("data");
+  return loader_->next();
 }
 
 StatusOr<StepResult> DiffusionTrainer::train_step() {
@@ -369,7 +378,7 @@ StatusOr<StepResult> DiffusionTrainer::train_step() {
   engine_->begin_step(batches_.accumulation);
   at::Tensor loss_sum;
   for (int64_t i = 0; i < batches_.accumulation; ++i) {
-    TITAN_ASSIGN_OR_RETURN(Batch batch, loader_->next());
+    TITAN_ASSIGN_OR_RETURN(Batch batch, next_batch());
     const at::Tensor sample = batch.sample;  // on the CPU
     move_to(batch, context_.device);
     const TrainingExample example = objective_->prepare(batch);
@@ -382,7 +391,11 @@ StatusOr<StepResult> DiffusionTrainer::train_step() {
         });
     loss_sum = loss_sum.defined() ? loss_sum + loss : loss;
   }
-  engine_->finish();
+  {
+    const TraceSpan span("finish reduction");
+    engine_->finish();
+  }
+  const TraceSpan span("optimizer");
   const at::Tensor norm =
       optim::global_grad_norm(engine_->parameters().units(),
                               [&](const at::Tensor& sum) { engine_->sum_over_shards_(sum); });
@@ -425,30 +438,14 @@ Status DiffusionTrainer::check_finite() {
 
 Status DiffusionTrainer::evaluate() {
   const auto pause = metrics_->pause();
-  auto last_said = std::chrono::steady_clock::now();
-  const auto progress = [&](int64_t done, int64_t all) {
-    const auto now = std::chrono::steady_clock::now();
-    if (now - last_said < std::chrono::seconds(30)) return;
-    last_said = now;
-    TITAN_LOG(INFO) << "[eval] " << done << " of " << all << " samples";
-  };
   mlperf_->eval_start(cursor_);
   model_->eval();
-  const StatusOr<EvaluationResult> result =
-      evaluator_->run(*runner_, *objective_, ranks_.control(), progress);
+  const StatusOr<EvaluationResult> result = evaluation_->run(*runner_, *objective_);
   model_->train();
   TITAN_RETURN_IF_ERROR(result.status());
   mlperf_->eval_stop(cursor_, result->loss);
-  metrics::EvalRecord record{.step = step_, .samples = result->samples, .seconds = result->seconds};
-  if (std::isfinite(result->loss)) record.loss = result->loss;
-  record.values.emplace_back("train_samples", static_cast<double>(cursor_));
-  for (std::size_t k = 0; k < result->timestep_loss.size(); ++k) {
-    if (result->timestep_count[k] > 0)
-      record.values.emplace_back(str_cat("loss_t", k), result->timestep_loss[k]);
-  }
-  metrics_->eval(record);
-  if (config_.eval.target_eval_loss <= 0 || !(result->loss <= config_.eval.target_eval_loss))
-    return ok_status();
+  metrics_->eval(eval_record(*result, step_, cursor_));
+  if (!evaluation_->meets_target(*result)) return ok_status();
   target_met_ = result->loss;
   mlperf_->run_stop(/*success=*/true, cursor_);  // what is saved now is not part of the time
   metrics_->event({.step = step_, .name = "target", .values = {{"loss", result->loss}}});

@@ -66,7 +66,7 @@ template <class V>
 void visit_fields(TraceSection& c, V&& v) {
   v("enable", c.enable,
     "record what each rank does (units, collectives) in a ring buffer; written on a failure, on "
-    "SIGUSR1 and at write_at");
+    "SIGUSR2 and at write_at");
   v("keep_steps", c.keep_steps, "steps that the ring buffer holds", rule::at_least(1));
   v("write_at", c.write_at, "steps after which the trace is written to the run folder",
     rule::at_least(1));
