@@ -22,6 +22,8 @@ class CheckpointReader {
   const CheckpointMeta& meta() const { return index_.meta; }
   /// Whether anything is stored under "<prefix>.".
   bool has_prefix(const std::string& prefix) const;
+  /// Parameter names stored under "<prefix>.".
+  std::vector<std::string> names(const std::string& prefix) const;
 
   /// Every file is there, with the size and XXH3-128 of the index. Reads all bytes.
   Status verify(int threads = 1) const;

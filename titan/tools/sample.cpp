@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "titan/base/log.h"
+#include "titan/checkpoint/recipe_reader.h"
 #include "titan/memory/cpu_allocator.h"
 #include "titan/models/builtin.h"
 #include "titan/parallel/communicator.h"
