@@ -24,6 +24,19 @@ TEST_CASE("1, 2 and 3 ranks give the same losses for the same global batch", "[i
   }
 }
 
+TEST_CASE("a deterministic job gives the same bits every time", "[integration]") {
+  const TemporaryFolder folder;
+  for (const char* name : {"a", "b"}) {
+    const ProcessResult result =
+        train(tiny_job(folder / name, {"--training.deterministic", "--training.batch_size=4",
+                                       "--activation_checkpoint.mode=full"}),
+              {{"NGPU", "2"}});
+    INFO(result.output);
+    REQUIRE(result.exit_code == 0);
+  }
+  REQUIRE(losses(folder / "a") == losses(folder / "b"));
+}
+
 TEST_CASE("ranks started by hand with torchrun's variables find each other", "[integration]") {
   const TemporaryFolder folder;
   const auto rank = [&](const std::string& number) {

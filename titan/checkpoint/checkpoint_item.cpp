@@ -19,8 +19,12 @@ std::vector<CheckpointItem> items_of(const std::string& prefix,
   TITAN_CHECK(buffers.size() == units.size(), "[checkpoint] one buffer per unit (prefix=", prefix,
               ", buffers=", buffers.size(), ", units=", units.size(), ")");
   std::vector<CheckpointItem> items;
-  for (std::size_t i = 0; i < units.size(); ++i)
-    items.push_back({prefix, buffers[i], units[i].fragments});
+  for (std::size_t i = 0; i < units.size(); ++i) {
+    // The optimizer keeps nothing for a unit that is frozen as a whole.
+    const bool empty = buffers[i].numel() == 0;
+    items.push_back(
+        {prefix, buffers[i], empty ? std::vector<parallel::Fragment>() : units[i].fragments});
+  }
   return items;
 }
 
