@@ -67,6 +67,15 @@ struct ArrowStreamFile::Reader {
     return ok_status();
   }
 
+  /// Of the header that was verified last: any byte that the file holds, also where the enumeration
+  /// has no such value.
+  unsigned message_type() const {
+    unsigned type = 0;
+    static_assert(sizeof(decoder.ipc.message_type) == sizeof(type));
+    std::memcpy(&type, &decoder.ipc.message_type, sizeof(type));
+    return type;
+  }
+
   Status read_message() {
     if (bytes.size() - at < kPrefixBytes)
       return cut(str_cat(bytes.size() - at, " bytes after the last message"));
@@ -89,7 +98,7 @@ struct ArrowStreamFile::Reader {
     if (const char* fault = titan_arrow_message_fault(bytes.data() + at + kPrefixBytes))
       return refuse(str_cat("has a damaged message at byte ", at, " (", fault, ")"));
     // nanoarrow would count its columns against those of no schema.
-    if (!has_schema && decoder.ipc.message_type == NANOARROW_IPC_MESSAGE_TYPE_RECORD_BATCH)
+    if (!has_schema && message_type() == NANOARROW_IPC_MESSAGE_TYPE_RECORD_BATCH)
       return refuse("has a record batch in front of its schema");
     if (ArrowIpcDecoderDecodeHeader(&decoder.ipc, message, &decoder.error) != NANOARROW_OK)
       return refuse(str_cat("has a damaged message at byte ", at, " (", said(), ")"));
@@ -101,7 +110,7 @@ struct ArrowStreamFile::Reader {
     const std::byte* body = bytes.data() + at + kPrefixBytes + header_bytes;
     at += kPrefixBytes + static_cast<std::size_t>(header_bytes) +
           static_cast<std::size_t>(body_bytes);
-    switch (decoder.ipc.message_type) {
+    switch (message_type()) {
       case NANOARROW_IPC_MESSAGE_TYPE_SCHEMA:
         return read_schema();
       case NANOARROW_IPC_MESSAGE_TYPE_RECORD_BATCH:
