@@ -110,6 +110,38 @@ TEST_CASE("a head parameter that does not exist is named", "[protocols]") {
   }
 }
 
+TEST_CASE("a block that hands on a view of its parameters is refused by name", "[protocols]") {
+  struct Lender : titan::Block {
+    Lender() { lent = register_parameter("lent", torch::ones({3})); }
+    BlockState forward(BlockState state) override {
+      state.x = state.x * lent;
+      state.cond = lent.view({1, 3});
+      return state;
+    }
+    at::Tensor lent;
+  };
+  struct Lending : titan::Model {
+    Lending() { block = register_module("block", std::make_shared<Lender>()); }
+    BlockState embed(const at::Tensor& x, const at::Tensor&, const titan::Conditioning&) override {
+      BlockState state;
+      state.x = x;
+      return state;
+    }
+    std::vector<std::shared_ptr<titan::Block>> blocks() const override { return {block}; }
+    at::Tensor head(const BlockState& state, at::IntArrayRef) override { return state.x; }
+    std::vector<std::string> head_parameters() const override { return {}; }
+    void initialize_parameter(std::uint64_t, const std::string&,
+                              const titan::init::Slice&) override {}
+    std::shared_ptr<Lender> block;
+  };
+  const auto runner = titan::make_runner(std::make_shared<Lending>(), nullptr);
+  const at::Tensor x = torch::ones({2, 3});
+  const auto sum = [](const at::Tensor& prediction) { return prediction.sum(); };
+  using Catch::Matchers::Contains;
+  REQUIRE_THROWS_WITH(runner->forward_backward(x, x, {}, sum), Contains("(block.lent)"));
+  REQUIRE_THROWS_WITH(runner->forward(x, x, {}), Contains("hand on a copy"));
+}
+
 TEST_CASE("a loss that is no scalar of the parameters is refused", "[protocols]") {
   const Case c;
   const auto runner = titan::make_runner(c.model, nullptr);

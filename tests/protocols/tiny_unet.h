@@ -33,7 +33,7 @@ struct Down : Block {
     state.x = y;
     state.open.branch = at::tanh(y + state.cond.mean());
     if (dropped > 0) state.open.branch = at::dropout(state.open.branch, dropped, /*train=*/true);
-    state.open.gate = gate.view({1, -1, 1, 1, 1});
+    state.open.gate = gate.view({1, -1, 1, 1, 1}).clone();  // never a view of a parameter
     return state;
   }
   std::string skip;

@@ -19,6 +19,19 @@ bool any_requires_grad(const std::vector<at::Tensor>& tensors) {
                      [](const at::Tensor& t) { return t.defined() && t.requires_grad(); });
 }
 
+/// The memory of a unit's parameters may go to another unit when it is done: a tensor that it hands
+/// on must not lie there, or later units would read other parameters, silently.
+void check_hands_on_no_parameter(const BlockState& state, const ModelUnit& unit) {
+  state.for_each([&](const at::Tensor& tensor) {
+    if (!tensor.defined() || !tensor.has_storage()) return;
+    for (std::size_t i = 0; i < unit.parameters.size(); ++i) {
+      TITAN_CHECK(!tensor.is_alias_of(unit.parameters[i]), "[runner] ", unit.name,
+                  " hands on a view of its parameters (", unit.parameter_names[i],
+                  "), whose memory is another unit's afterwards; hand on a copy: clone()");
+    }
+  });
+}
+
 /// What forward leaves for backward. Entries are given back as soon as their unit is through.
 struct Tape {
   std::vector<Cut> cuts;  ///< cuts[u] lies behind unit u, recorded or not
@@ -44,8 +57,11 @@ class Runner : public BlockRunner {
     const at::NoGradGuard no_grad;
     begin_pass(/*with_backward=*/false);
     BlockState state = run_unit(0, [&] { return model_->embed(x_t, t, condition); });
-    for (std::size_t i = 0; i < blocks_.size(); ++i)
+    check_hands_on_no_parameter(state, units_[0]);
+    for (std::size_t i = 0; i < blocks_.size(); ++i) {
       state = run_unit(i + 1, [&] { return blocks_[i]->forward(std::move(state)); });
+      check_hands_on_no_parameter(state, units_[i + 1]);
+    }
     return run_unit(head(), [&] { return model_->head(state, x_t.sizes()); });
   }
 
@@ -56,6 +72,7 @@ class Runner : public BlockRunner {
     begin_pass(/*with_backward=*/true);
     Tape tape;
     BlockState state = run_unit(0, [&] { return model_->embed(x_t, t, condition); });
+    check_hands_on_no_parameter(state, units_[0]);
     tape.cuts.push_back(cut_graph(state));
     for (std::size_t i = 0; i < blocks_.size(); ++i) run_block(i, state, tape);
     at::Tensor loss =
@@ -97,6 +114,7 @@ class Runner : public BlockRunner {
       state = run_unit(i + 1, [&] { return blocks_[i]->forward(std::move(state)); });
       tape.cuts.push_back(cut_graph(state));
     }
+    check_hands_on_no_parameter(state, units_[i + 1]);
   }
 
   /// What unit `unit` produced, computed again if it was not recorded; entries as of cuts[unit].
