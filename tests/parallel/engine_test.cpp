@@ -14,6 +14,7 @@ using titan::Conditioning;
 using titan::Model;
 using titan::parallel::ParallelDims;
 using titan::testing::largest_difference;
+using titan::testing::Layout;
 using titan::testing::MeshResult;
 using titan::testing::MeshTraining;
 
@@ -81,12 +82,6 @@ MeshTraining tiny_training() {
   training.steps = 4;
   return training;
 }
-
-struct Layout {
-  std::string name;
-  ParallelDims dims;
-  std::string strategy = "fsdp";
-};
 
 std::vector<Layout> layouts() {
   return {{"DDP 2", {.dp_replicate = 2}},

@@ -10,6 +10,7 @@
 
 using titan::parallel::ParallelDims;
 using titan::testing::largest_difference;
+using titan::testing::Layout;
 using titan::testing::MeshResult;
 using titan::testing::MeshTraining;
 
@@ -91,12 +92,6 @@ MeshTraining training_of(const std::string& model) {
   training.lr = 2e-3;
   return training;
 }
-
-struct Layout {
-  std::string name;
-  ParallelDims dims;
-  std::string strategy = "fsdp";
-};
 
 std::vector<Layout> layouts() {
   return {{"DDP 2", {.dp_replicate = 2}},

@@ -15,6 +15,13 @@
 
 namespace titan::testing {
 
+/// A case of a test: "HSDP 2x4", its mesh and parallelism.shard_strategy.
+struct Layout {
+  std::string name;
+  parallel::ParallelDims dims;
+  std::string strategy = "fsdp";
+};
+
 struct MeshTraining {
   std::function<std::shared_ptr<Model>(at::Device)> make_model;
   /// Inputs of the samples first .. first + count - 1 of a step's global batch.

@@ -11,6 +11,8 @@
 
 #include "titan/protocols/block_runner.h"
 
+#include "tests/support/runner.h"
+
 namespace titan::testing {
 
 /// Plans for `num_blocks` blocks by name, from the settings a user would write.
@@ -56,19 +58,7 @@ struct TrainingInputs {
 inline std::map<std::string, at::Tensor> training_pass(const std::shared_ptr<Model>& model,
                                                        const TrainingInputs& inputs,
                                                        const RecomputePlan& plan) {
-  class Keep : public RunnerHooks {
-   public:
-    explicit Keep(const Model& of) : units_(split_into_units(of)) {}
-    void gradients_ready(std::size_t unit, const std::vector<at::Tensor>& gradients) override {
-      for (std::size_t i = 0; i < gradients.size(); ++i)
-        by_name[units_[unit].parameter_names[i]] = gradients[i];
-    }
-    std::map<std::string, at::Tensor> by_name;
-
-   private:
-    std::vector<ModelUnit> units_;
-  };
-  Keep keep(*model);
+  KeepGradients keep(*model);
   keep.by_name["loss"] = make_runner(model, &keep, plan)
                              ->forward_backward(inputs.x, inputs.t, inputs.condition,
                                                 [](const at::Tensor& prediction) {

@@ -11,7 +11,7 @@ namespace titan::metrics {
 
 struct TraceOwner {
   int rank = 0;
-  std::vector<std::string> units;  ///< names of the model's units, by number
+  std::vector<std::string> units = {};  ///< names of the model's units, by number
 };
 
 /// One object: {"rank", "reason", "steps": [{"step", "seconds", "exposed_s", "events": [{"name",

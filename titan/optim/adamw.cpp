@@ -30,25 +30,24 @@ void append_segments(std::size_t unit_index, const parallel::FlatUnit& unit,
   std::vector<parallel::Fragment> fragments = unit.fragments;
   std::sort(fragments.begin(), fragments.end(),
             [](const auto& a, const auto& b) { return a.local_offset < b.local_offset; });
-  const std::size_t first = segments.size();
-  for (const parallel::Fragment& fragment : fragments) {
-    const bool decay = fragment.trainable && !matches(fragment.name, no_decay);
-    if (segments.size() > first && segments.back().decay == decay &&
-        segments.back().frozen == !fragment.trainable)
-      continue;
-    if (segments.size() > first)
-      segments.back().length = fragment.local_offset - segments.back().offset;
-    segments.push_back({.unit = unit_index,
-                        .offset = fragment.local_offset,
-                        .length = 0,
-                        .decay = decay,
-                        .frozen = !fragment.trainable});
+  for (std::size_t i = 0; i < fragments.size(); ++i) {
+    const parallel::Fragment& fragment = fragments[i];
+    if (!fragment.trainable) continue;
+    const bool decay = !matches(fragment.name, no_decay);
+    const bool last = i + 1 == fragments.size();
+    const int64_t end = last ? unit.master.numel() : fragments[i + 1].local_offset;
+    const bool continues = !segments.empty() && segments.back().unit == unit_index &&
+                           segments.back().decay == decay &&
+                           segments.back().offset + segments.back().length == fragment.local_offset;
+    if (continues) {
+      segments.back().length = end - segments.back().offset;
+    } else {
+      segments.push_back({.unit = unit_index,
+                          .offset = fragment.local_offset,
+                          .length = end - fragment.local_offset,
+                          .decay = decay});
+    }
   }
-  if (segments.size() > first)
-    segments.back().length = unit.master.numel() - segments.back().offset;
-  segments.erase(std::remove_if(segments.begin() + static_cast<std::ptrdiff_t>(first),
-                                segments.end(), [](const auto& one) { return one.frozen; }),
-                 segments.end());
 }
 
 // The fused update takes raw pointers: it ignores strides and mixes up dtypes without a word.

@@ -60,7 +60,6 @@ class AdamW {
     int64_t offset = 0;
     int64_t length = 0;
     bool decay = true;
-    bool frozen = false;  ///< only while segments are laid out; none of segments() is
   };
   const std::vector<Segment>& segments() const { return segments_; }
 
