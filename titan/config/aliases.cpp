@@ -103,12 +103,8 @@ const std::vector<InertKeys>& inert_keys() {
         "sync_steps"}},
       {"experimental", {"*"}},
       {"autotune", {"*"}},
-      {"eval",
-       {"save_img_folder", "inception_ckpt", "clip_ckpt", "coco_stats", "prompts_csv",
-        "num_prompts"}},
+      {"eval", {"inception_ckpt", "clip_ckpt", "coco_stats", "prompts_csv", "num_prompts"}},
       {"validation", {"enable", "freq", "steps", "seq_len"}},
-      {"inference", {"save_path", "prompts_path", "batch_size"}},
-      {"preprocessing", {"output_dataset_path"}},
   };
   return kInert;
 }

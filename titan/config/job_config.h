@@ -12,6 +12,7 @@
 #include "titan/config/sections/objective.h"
 #include "titan/config/sections/optimizer.h"
 #include "titan/config/sections/parallelism.h"
+#include "titan/config/sections/preprocessing.h"
 #include "titan/config/sections/training.h"
 
 namespace titan {
@@ -34,6 +35,8 @@ struct JobConfig {
   MetricsSection metrics;
   MlperfSection mlperf;
   SamplingSection sampling;
+  InferenceSection inference;
+  PreprocessingSection preprocessing;
   TraceSection trace;
   KernelsSection kernels;
   MemorySection memory;
@@ -58,6 +61,8 @@ void visit_sections(JobConfig& c, V&& v) {
   v("metrics", c.metrics, "what is measured and where it goes");
   v("mlperf", c.mlperf, "fields of an MLPerf submission's log (metrics.mlperf_logging)");
   v("sampling", c.sampling, "pictures drawn while training");
+  v("inference", c.inference, "pictures from a file of prompts (run_inference.sh)");
+  v("preprocessing", c.preprocessing, "encoding a data set once (run_preprocessing.sh)");
   v("trace", c.trace, "what every rank did in the last steps");
   v("kernels", c.kernels, "operator implementations");
   v("memory", c.memory, "allocator, and the limit that the plan must fit");

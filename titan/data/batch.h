@@ -58,6 +58,7 @@ struct Batch {
       sample;  ///< [B] int64: index of each sample in its data set, the key of its random draws
   at::Tensor epoch;  ///< [B] int64: epoch of each sample (a batch may straddle two)
   std::vector<std::string> captions;  ///< B texts, or empty where the data set has none
+  std::vector<std::string> keys;      ///< B names of samples, or empty where they have none
   int64_t cursor =
       0;  ///< global sample cursor of the first sample of the *global* batch this belongs to
 

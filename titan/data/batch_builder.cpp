@@ -1,5 +1,6 @@
 #include "titan/data/batch_builder.h"
 
+#include <algorithm>
 #include <cstring>
 #include <exception>
 #include <iterator>
@@ -25,6 +26,7 @@ BatchBuilder::BatchBuilder(int64_t num_slots, int64_t cursor,
   batch_.sample = at::empty({num_slots}, at::kLong);
   batch_.epoch = at::empty({num_slots}, at::kLong);
   batch_.captions.resize(num_slots);
+  batch_.keys.resize(num_slots);
   for (const FieldLayout& field : layout) {
     const at::Tensor whole = empty_batch(num_slots, field.sizes, field.type);
     places_.push_back({static_cast<std::byte*>(whole.mutable_data_ptr()), field.size_bytes()});
@@ -46,6 +48,7 @@ void BatchBuilder::put(int64_t i, StatusOr<FilledSlot> filled) {
     status = store(i, *filled);
     broken_by_slot_[i] = std::move(filled->broken);
     batch_.captions[i] = std::move(filled->sample.caption);
+    batch_.keys[i] = std::move(filled->sample.key);
   }
   const std::lock_guard<std::mutex> lock(mutex_);
   errors_[i] = std::move(status);
@@ -97,9 +100,11 @@ StatusOr<Batch> BatchBuilder::take() {
     broken_.insert(broken_.end(), std::make_move_iterator(slot.begin()),
                    std::make_move_iterator(slot.end()));
   for (const Status& status : errors_) TITAN_RETURN_IF_ERROR(status);
-  bool any_caption = false;
-  for (const std::string& caption : batch_.captions) any_caption = any_caption || !caption.empty();
-  if (!any_caption) batch_.captions.clear();
+  for (std::vector<std::string>* texts : {&batch_.captions, &batch_.keys}) {
+    const bool none = std::all_of(texts->begin(), texts->end(),
+                                  [](const std::string& text) { return text.empty(); });
+    if (none) texts->clear();
+  }
   return std::move(batch_);
 }
 

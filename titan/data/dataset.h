@@ -29,6 +29,7 @@ struct Sample {
   NamedTensors
       fields;  ///< tensors without the batch dimension; "image" [C, H, W] float32, "label" [] int64
   std::string caption;
+  std::string key;  ///< what the data set itself calls the sample; empty where it has no names
 };
 
 /// One field of every sample: a tensor without the batch dimension.

@@ -12,7 +12,9 @@
 #include "titan/base/status.h"
 #include "titan/config/job_config.h"
 #include "titan/data/dataset.h"
+#include "titan/protocols/batch_encoder.h"
 #include "titan/protocols/block_runner.h"
+#include "titan/protocols/data_shape.h"
 #include "titan/protocols/model.h"
 #include "titan/protocols/objective.h"
 #include "titan/protocols/sampler.h"
@@ -23,19 +25,6 @@ namespace titan {
 namespace parallel {
 class DeviceMesh;
 }
-
-/// What the data set tells the model (channels, size, classes), known before the model is built.
-struct DataShape {
-  /// C, H, W (or C, T, H, W) of "image"; of preprocessed latents those of "mean".
-  std::vector<int64_t> image;
-  int64_t num_classes = 0;
-  /// Sizes of every field of one sample, by name: {"image", {3, 32, 32}}, {"label", {}},
-  /// {"t5_encodings", {256, 4096}}.
-  std::map<std::string, std::vector<int64_t>> fields = {};
-
-  /// Whether samples carry the field.
-  bool has(const std::string& field) const { return fields.count(field) != 0; }
-};
 
 /// Floating-point operations of one sample (performance.md section 0): one multiply-add is 2; no
 /// recompute, no optimizer.
@@ -78,6 +67,10 @@ struct ModelSpec {
   std::function<StatusOr<SamplingCondition>(const NamedTensors& fields, const JobConfig&,
                                             const DataShape&)>
       encoded_condition;
+  /// The frozen encoders that [encoder] names, their networks built on the device but not filled;
+  /// null where the job needs none. With them a run takes pictures and captions, see
+  /// BatchEncoder::encoded_shape.
+  std::function<StatusOr<std::shared_ptr<BatchEncoder>>(const JobConfig&, at::Device)> encoder;
   /// Names under which weights of this model are published; default: the parameters' own alone.
   std::shared_ptr<const WeightFormats> weight_formats;
   /// Makes the runner for a mesh; default: plain data parallel (parallel/parallelize.h).

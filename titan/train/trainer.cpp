@@ -56,7 +56,7 @@ class DiffusionTrainer : public Trainer {
 
   ~DiffusionTrainer() override;
   Status set_up();
-  StatusOr<TrainOutcome> train() override;
+  StatusOr<JobOutcome> train() override;
 
  private:
   Status build_data();
@@ -67,7 +67,7 @@ class DiffusionTrainer : public Trainer {
   Status build_loader();
   Status open_mlperf_log();
   void open_trace();
-  StatusOr<TrainOutcome> train_steps();
+  StatusOr<JobOutcome> train_steps();
   StatusOr<Batch> next_batch();
   StatusOr<StepResult> train_step();
   Status report(const StepResult& result);
@@ -301,9 +301,9 @@ void DiffusionTrainer::open_trace() {
 DiffusionTrainer::~DiffusionTrainer() { ranks_.on_peer_failure({}); }
 
 /// Whatever ends the steps too early leaves a trace of the last ones.
-StatusOr<TrainOutcome> DiffusionTrainer::train() {
+StatusOr<JobOutcome> DiffusionTrainer::train() {
   try {
-    StatusOr<TrainOutcome> outcome = train_steps();
+    StatusOr<JobOutcome> outcome = train_steps();
     if (!outcome.ok() && trace_) trace_->write(message_of(outcome.status()));
     return outcome;
   } catch (const std::exception& error) {
@@ -312,11 +312,11 @@ StatusOr<TrainOutcome> DiffusionTrainer::train() {
   }
 }
 
-StatusOr<TrainOutcome> DiffusionTrainer::train_steps() {
+StatusOr<JobOutcome> DiffusionTrainer::train_steps() {
   if (step_ >= config_.training.steps || target_met_) {
     TITAN_LOG(INFO) << "[train] this run is finished (" << finished_text()
                     << ", another --job.dump_folder starts anew)";
-    return TrainOutcome::kDone;
+    return JobOutcome::kDone;
   }
   model_->train();
   metrics_->start();
@@ -346,7 +346,7 @@ StatusOr<TrainOutcome> DiffusionTrainer::train_steps() {
                          << (config_.checkpoint.enable_checkpoint
                                  ? "; the same command goes on from its checkpoint"
                                  : "; checkpoints are off, nothing was saved");
-      return TrainOutcome::kStopped;
+      return JobOutcome::kStopped;
     }
   }
   TITAN_RETURN_IF_ERROR(resume_->finish());
@@ -362,7 +362,7 @@ StatusOr<TrainOutcome> DiffusionTrainer::train_steps() {
                   << (target_met_ ? str_cat("; the evaluation loss ", *target_met_,
                                             " met the target ", config_.eval.target_eval_loss)
                                   : "");
-  return TrainOutcome::kDone;
+  return JobOutcome::kDone;
 }
 
 StatusOr<Batch> DiffusionTrainer::next_batch() {

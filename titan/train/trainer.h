@@ -10,6 +10,7 @@
 #include "titan/base/rank_env.h"
 #include "titan/base/status.h"
 #include "titan/config/job_config.h"
+#include "titan/train/job_main.h"
 
 namespace titan {
 
@@ -29,19 +30,14 @@ struct TrainerContext {
   const std::vector<std::string>& arguments;  ///< of the program, for run.json
 };
 
-enum class TrainOutcome {
-  kDone,     ///< all steps trained (or nothing was left to train)
-  kStopped,  ///< a signal came; a checkpoint was written where checkpoints are on
-};
-
 class Trainer {
  public:
   /// Builds model, data, optimizer; resumes from the newest checkpoint where there is one.
   static StatusOr<std::unique_ptr<Trainer>> create(const TrainerContext& context);
   virtual ~Trainer() = default;
 
-  /// Trains until training.steps or a signal.
-  virtual StatusOr<TrainOutcome> train() = 0;
+  /// Trains until training.steps, or a signal: then a checkpoint was written where they are on.
+  virtual StatusOr<JobOutcome> train() = 0;
 };
 
 }  // namespace titan

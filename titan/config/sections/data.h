@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,10 @@ struct DatasetSection {
   std::string label_field = "cls";
   bool allow_upscale = true;
   int64_t channels = 3;
+  bool fast_jpeg = false;
+  std::optional<std::string> cache_dir;
+  double cache_gib = 100;
+  double remote_deadline_s = 300;
 };
 template <class V>
 void visit_fields(DatasetSection& c, V&& v) {
@@ -41,6 +46,16 @@ void visit_fields(DatasetSection& c, V&& v) {
   v("allow_upscale", c.allow_upscale,
     "images smaller than image_size are enlarged; off = skipped, named and counted as broken");
   v("channels", c.channels, "channels of synthetic images or latents", rule::at_least(1));
+  v("fast_jpeg", c.fast_jpeg,
+    "decode a JPEG at 1/2, 1/4 or 1/8 of its size where that still covers image_size: faster, "
+    "other pixels than the exact way");
+  v("cache_dir", c.cache_dir,
+    "where shards from a server (http, https, s3) are kept; unset = ~/.cache/titan/shards");
+  v("cache_gib", c.cache_gib, "the cache's size; the shards used longest ago go first",
+    rule::above(0));
+  v("remote_deadline_s", c.remote_deadline_s,
+    "a shard that a server has not delivered in this time, all retries included, is an error",
+    rule::above(0));
 }
 
 }  // namespace titan

@@ -18,6 +18,7 @@ struct EvalSection {
   double target_eval_loss = 0.586;
   int64_t seed = 0;
   std::optional<int64_t> subset_size;
+  std::string save_img_folder;
 };
 template <class V>
 void visit_fields(EvalSection& c, V&& v) {
@@ -32,6 +33,9 @@ void visit_fields(EvalSection& c, V&& v) {
   v("seed", c.seed, "seed of the evaluation's noise: the same at every evaluation",
     rule::at_least(0));
   v("subset_size", c.subset_size, "evaluate only the first n samples", rule::at_least(1));
+  v("save_img_folder", c.save_img_folder,
+    "folder in the run folder: at each evaluation a grid of pictures drawn for the first captions "
+    "of the evaluation set; empty = none. Needs the encoders");
 }
 
 struct SamplingSection {
@@ -41,6 +45,7 @@ struct SamplingSection {
   int64_t steps = 32;
   std::vector<double> guidance = {3.0};
   std::vector<int64_t> classes = {};
+  std::vector<std::string> prompts = {};
   std::string schedule_shift = "auto";
   double base_shift = 0.5;
   double max_shift = 1.15;
@@ -57,6 +62,8 @@ void visit_fields(SamplingSection& c, V&& v) {
   v("guidance", c.guidance, "guidance scales, drawn side by side; 1 = off", rule::at_least(0));
   v("classes", c.classes, "classes to draw, repeated as needed; empty = 0, 1, 2, ...",
     rule::at_least(0));
+  v("prompts", c.prompts,
+    "texts to draw, repeated as needed; empty = captions of the data set's first samples");
   v("schedule_shift", c.schedule_shift,
     "Flux: move the timesteps towards noise, the more the larger the image; auto = for models with "
     "a guidance embedding (flux-dev), not for others",
@@ -66,6 +73,18 @@ void visit_fields(SamplingSection& c, V&& v) {
   v("seed", c.seed, "seed of the initial noise", rule::at_least(0));
   v("show_real", c.show_real, "real pictures of the same classes beside the samples");
   v("use_ema", c.use_ema, "sample from the averaged weights where there are any");
+}
+
+struct InferenceSection {
+  std::string save_path = "inference_results";
+  std::string prompts_path = "prompts.txt";
+  int64_t batch_size = 16;
+};
+template <class V>
+void visit_fields(InferenceSection& c, V&& v) {
+  v("save_path", c.save_path, "folder in the run folder for a PNG of each prompt, and a grid");
+  v("prompts_path", c.prompts_path, "file with one prompt a line");
+  v("batch_size", c.batch_size, "pictures per forward and rank", rule::at_least(1));
 }
 
 }  // namespace titan

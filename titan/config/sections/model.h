@@ -25,6 +25,8 @@ struct EncoderSection {
   std::optional<std::string> t5_encoder;
   std::optional<std::string> clip_encoder;
   std::optional<std::string> autoencoder_path;
+  int64_t pixel_patch = 0;
+  std::optional<std::string> decoder_path;
   double autoencoder_shift = 0.1159;
   double autoencoder_scale = 0.3611;
   int64_t max_t5_encoding_len = 256;
@@ -34,10 +36,20 @@ struct EncoderSection {
 };
 template <class V>
 void visit_fields(EncoderSection& c, V&& v) {
-  v("t5_encoder", c.t5_encoder, "folder of the T5 encoder; unset or empty = not loaded");
-  v("clip_encoder", c.clip_encoder, "folder of the CLIP text encoder; unset or empty = not loaded");
+  v("t5_encoder", c.t5_encoder,
+    "folder of the T5 encoder (config.json, spiece.model, weights), or of a Hugging Face cache; "
+    "unset or empty = not loaded");
+  v("clip_encoder", c.clip_encoder,
+    "folder of the CLIP text encoder (config.json, vocab.json, merges.txt, weights); unset or "
+    "empty = not loaded");
   v("autoencoder_path", c.autoencoder_path,
-    "autoencoder's safetensors file; unset or empty = not loaded");
+    "autoencoder's safetensors file (Black Forest Labs' names) or diffusers folder; unset or empty "
+    "= not loaded");
+  v("pixel_patch", c.pixel_patch,
+    "n > 0: instead of an autoencoder each n x n square of pixels becomes 3 n^2 channels",
+    rule::at_least(0));
+  v("decoder_path", c.decoder_path,
+    "TorchScript module that turns latents into pictures, where it is not the autoencoder");
   v("autoencoder_shift", c.autoencoder_shift,
     "the model sees (latent - shift) x scale; 0 is a value, not a blank");
   v("autoencoder_scale", c.autoencoder_scale, "see autoencoder_shift", rule::above(0));
