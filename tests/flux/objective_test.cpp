@@ -4,7 +4,6 @@
 
 #include <torch/torch.h>
 
-#include "titan/models/flux/data.h"
 #include "titan/models/flux/sampler.h"
 
 namespace titan {
@@ -135,31 +134,24 @@ TEST_CASE("options come from the config; what is missing is named", "[flux]") {
   config.encoder.autoencoder_shift = 0;
   DataShape shape{.image = {16, 4, 4}};
   const auto message = [&] {
-    return titan::message_of(models::flux_objective_options(config, {}, shape).status());
+    return titan::message_of(models::flux_objective_options(config, {}, shape, nullptr).status());
   };
   REQUIRE(message().find("have no \"t5_encodings\"") != std::string::npos);
   shape.fields = {{"t5_encodings", {3, 5}}, {"clip_encodings", {6}}};
-  const auto options = models::flux_objective_options(config, {}, shape);
+  const auto options = models::flux_objective_options(config, {}, shape, nullptr);
   REQUIRE(options.ok());
   CHECK(options->timesteps.density == objectives::TimestepDensity::kLogitNormal);
   CHECK(options->timesteps.shift == 3);
   CHECK(options->scaling.shift == 0);  // a value, not a blank
   CHECK_FALSE(options->guidance.has_value());
-  CHECK(models::flux_objective_options(config, {.guidance_embed = true}, shape)->guidance == 3.5);
+  CHECK(
+      models::flux_objective_options(config, {.guidance_embed = true}, shape, nullptr)->guidance ==
+      3.5);
 
   config.training.class_dropout_prob = 0.1;
   config.training.dataset = "cc12m_preprocessed";
   REQUIRE(message().find("encoder.empty_encodings_path must name") != std::string::npos);
-  REQUIRE(message().find("flux-1-empty-encodings") != std::string::npos);
-}
-
-TEST_CASE("data sets of images point to the preprocessed ones", "[flux]") {
-  JobConfig config;
-  config.training.dataset = "cc12m_disk";
-  const Status status = models::open_flux_dataset(config).status();
-  REQUIRE(titan::exit_code_for(status) == 2);
-  for (const char* part : {"cc12m_disk", "flux_schnell_mlperf_preprocessed.toml", "r2-downloader"})
-    CHECK(titan::message_of(status).find(part) != std::string::npos);
+  REQUIRE(message().find("scripts/download.sh empty-encodings") != std::string::npos);
 }
 
 TEST_CASE("guidance runs the model twice, or tells it the scale", "[flux]") {

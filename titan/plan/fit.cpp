@@ -105,6 +105,7 @@ std::string describe(const MemoryPlan& plan) {
   };
   item("parameters", plan.fixed.parameters + plan.fixed.master);
   item("gradients", plan.fixed.gradients + plan.fixed.whole_gradients);
+  item("encoders", plan.encoders);
   item("optimizer", plan.fixed.moments);
   item("EMA", plan.fixed.averages);
   item("gathered units", plan.step.gather_slots);
@@ -136,11 +137,10 @@ std::vector<std::string> what_would_fit(const ShapeModel& model, const Layout& l
   return ways;
 }
 
-Status check_fits(const ModelSpec& spec, const DataShape& shape, const Dataset& dataset,
+Status check_fits(const ModelSpec& spec, const DataShape& shape, std::vector<FieldLayout> fields,
                   const Layout& layout, const MemoryLimit& limit) {
   if (!layout.config.memory.check_fit || limit.bytes <= 0) return ok_status();
   try {
-    TITAN_ASSIGN_OR_RETURN(std::vector<FieldLayout> fields, sample_fields(dataset));
     TITAN_ASSIGN_OR_RETURN(const ShapeModel model,
                            ShapeModel::build(layout.config, spec, shape, std::move(fields)));
     TITAN_ASSIGN_OR_RETURN(const MemoryPlan plan, plan_memory(model, layout));

@@ -32,7 +32,7 @@ int64_t optimizer_scratch(const JobConfig& config, const std::vector<parallel::U
 }  // namespace
 
 int64_t MemoryPlan::device_bytes() const {
-  int64_t bytes = fixed.total() + step.gather_slots + step.message_slots +
+  int64_t bytes = fixed.total() + encoders + step.gather_slots + step.message_slots +
                   std::max(step.activations, optimizer_scratch) + communicators;
   if (is_host) return bytes + loader;
   return offload ? bytes - fixed.state() : bytes;
@@ -73,6 +73,7 @@ StatusOr<MemoryPlan> plan_memory(const ShapeModel& model, const Layout& layout) 
   plan.fixed = static_bytes(units, shape, layout.config.ema.enable);
   TITAN_ASSIGN_OR_RETURN(
       plan.step, walk_step(model, layout.config, units, shape, layout.micro_batch, layout.device));
+  plan.encoders = model.encoder_bytes(shape.shard_ranks);
   plan.optimizer_scratch = optimizer_scratch(layout.config, units);
   plan.loader = layout.config.dataset.prefetch_batches * model.batch_bytes(layout.micro_batch);
   if (!plan.is_host)

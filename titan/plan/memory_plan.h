@@ -23,6 +23,7 @@ struct Layout {
 struct MemoryPlan {
   StaticBytes fixed;
   StepBytes step;
+  int64_t encoders = 0;           ///< frozen networks
   int64_t optimizer_scratch = 0;  ///< of an update in plain operations
   int64_t loader = 0;             ///< batches read ahead, in host memory
   int64_t communicators = 0;      ///< and the device's context

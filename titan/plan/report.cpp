@@ -98,17 +98,18 @@ StatusOr<PlanRow> plan_row(const ShapeModel& model, const Layout& layout, const 
 
 std::string to_table(const std::vector<PlanRow>& rows) {
   std::vector<std::vector<std::string>> cells = {
-      {"layout", "recompute", "params", "grads", "optim", "EMA", "gather", "messages", "activ.",
-       "loader", "comm", "peak GiB", "host GiB", "step ms", "exposed ms", "fits", "largest batch"}};
+      {"layout", "recompute", "params", "grads", "optim", "EMA", "encoders", "gather", "messages",
+       "activ.", "loader", "comm", "peak GiB", "host GiB", "step ms", "exposed ms", "fits",
+       "largest batch"}};
   for (const PlanRow& row : rows) {
     const MemoryPlan& m = row.memory;
     cells.push_back({row.strategy, row.recompute, gib(m.fixed.parameters + m.fixed.master),
                      gib(m.fixed.gradients + m.fixed.whole_gradients), gib(m.fixed.moments),
-                     gib(m.fixed.averages), gib(m.step.gather_slots), gib(m.step.message_slots),
-                     gib(m.step.activations), gib(m.loader), gib(m.communicators),
-                     gib(m.device_bytes()), gib(m.is_host ? 0 : m.host_bytes()),
-                     milliseconds(row.time.total()), milliseconds(row.time.exposed),
-                     row.fits ? "yes" : "no",
+                     gib(m.fixed.averages), gib(m.encoders), gib(m.step.gather_slots),
+                     gib(m.step.message_slots), gib(m.step.activations), gib(m.loader),
+                     gib(m.communicators), gib(m.device_bytes()),
+                     gib(m.is_host ? 0 : m.host_bytes()), milliseconds(row.time.total()),
+                     milliseconds(row.time.exposed), row.fits ? "yes" : "no",
                      row.largest_micro_batch < 0 ? "-" : str_cat(row.largest_micro_batch)});
   }
   std::vector<std::size_t> widths(cells.front().size());

@@ -48,6 +48,18 @@ StatusOr<std::vector<FieldLayout>> sample_fields(const Dataset& dataset) {
   return annotate(first, "[plan] no sample can be read");
 }
 
+std::vector<FieldLayout> encoded_fields(const std::vector<FieldLayout>& raw,
+                                        const DataShape& encoded, at::ScalarType dtype) {
+  std::vector<FieldLayout> fields;
+  for (const auto& [name, sizes] : encoded.fields) {
+    at::ScalarType type = dtype;
+    for (const FieldLayout& before : raw)
+      if (before.name == name && before.type == at::kLong) type = before.type;
+    fields.push_back({name, sizes, type});
+  }
+  return fields;
+}
+
 StatusOr<ShapeModel> ShapeModel::build(const JobConfig& config, const ModelSpec& spec,
                                        const DataShape& shape, std::vector<FieldLayout> fields) {
   complete_aten_shapes();
@@ -55,7 +67,13 @@ StatusOr<ShapeModel> ShapeModel::build(const JobConfig& config, const ModelSpec&
   result.spec_ = &spec;
   result.fields_ = std::move(fields);
   TITAN_ASSIGN_OR_RETURN(result.model_, spec.build(config, shape, at::kMeta));
-  TITAN_ASSIGN_OR_RETURN(result.objective_, spec.objective(config, shape, /*seed=*/0));
+  const bool half = config.training.mixed_precision_param == "bfloat16";
+  result.compute_dtype_ = half ? at::kBFloat16 : at::kFloat;
+  if (spec.encoder) {
+    TITAN_ASSIGN_OR_RETURN(result.encoder_, spec.encoder(config, {.device = at::kMeta}));
+  }
+  TITAN_ASSIGN_OR_RETURN(result.objective_,
+                         spec.objective(config, shape, /*seed=*/0, result.encoder_.get()));
   for (const ModelUnit& unit : split_into_units(*result.model_)) {
     std::vector<parallel::ParameterShape> shapes;
     for (std::size_t i = 0; i < unit.parameters.size(); ++i)
@@ -65,7 +83,7 @@ StatusOr<ShapeModel> ShapeModel::build(const JobConfig& config, const ModelSpec&
     result.units_.push_back(std::move(shapes));
     result.unit_names_.push_back(unit.name);
   }
-  if (config.training.mixed_precision_param == "bfloat16") result.model_->to(at::kBFloat16);
+  if (half) result.model_->to(at::kBFloat16);
   result.model_->train();
   return result;
 }
@@ -82,6 +100,26 @@ int64_t ShapeModel::num_parameters() const {
   for (const auto& unit : units_)
     for (const parallel::ParameterShape& parameter : unit) count += parameter.numel();
   return count;
+}
+
+int64_t ShapeModel::encoder_bytes(int64_t shard_ranks) const {
+  if (!encoder_) return 0;
+  const auto size = static_cast<int64_t>(c10::elementSize(compute_dtype_));
+  int64_t bytes = 0;
+  for (const EncoderPart& part : encoder_->parts()) {
+    int64_t elements = 0;
+    int64_t largest = 0;
+    for (const ModelUnit& unit : part.network->units()) {
+      int64_t of_unit = 0;
+      for (const at::Tensor& parameter : unit.parameters) of_unit += parameter.numel();
+      elements += of_unit;
+      largest = std::max(largest, of_unit);
+    }
+    // A shared one: a float32 slice, and two gathered units at a time.
+    const bool shared = shard_ranks > 1 && part.shardable;
+    bytes += shared ? elements / shard_ranks * 4 + 2 * largest * size : elements * size;
+  }
+  return bytes;
 }
 
 int64_t ShapeModel::batch_bytes(int64_t samples) const {

@@ -17,7 +17,8 @@ namespace titan::plan {
 /// A job's model and samples on the device meta, built once for many walks.
 class ShapeModel {
  public:
-  /// `spec` has its defaults filled in. `fields`: one sample's (dataset.h).
+  /// `spec` has its defaults filled in. `shape` and `fields`: of one sample (dataset.h) as the
+  /// objective meets it, behind the job's encoder if it has one.
   static StatusOr<ShapeModel> build(const JobConfig& config, const ModelSpec& spec,
                                     const DataShape& shape, std::vector<FieldLayout> fields);
 
@@ -26,6 +27,8 @@ class ShapeModel {
   /// The units in flat buffers for so many shard ranks.
   std::vector<parallel::UnitLayout> layouts(int64_t shard_ranks) const;
   int64_t num_parameters() const;
+  /// Memory of the frozen encoders on one of `shard_ranks` ranks that share them.
+  int64_t encoder_bytes(int64_t shard_ranks) const;
   /// Of one training batch, in bytes.
   int64_t batch_bytes(int64_t samples) const;
 
@@ -38,6 +41,8 @@ class ShapeModel {
  private:
   const ModelSpec* spec_ = nullptr;
   std::shared_ptr<Model> model_;
+  std::shared_ptr<BatchEncoder> encoder_;  ///< null where samples come encoded
+  at::ScalarType compute_dtype_ = at::kFloat;
   std::unique_ptr<Objective> objective_;
   std::vector<FieldLayout> fields_;
   std::vector<std::string> unit_names_;
@@ -47,6 +52,9 @@ class ShapeModel {
 /// The fields of one sample of `dataset`, as its batches carry them; an error where none of the
 /// first 100 samples can be read.
 StatusOr<std::vector<FieldLayout>> sample_fields(const Dataset& dataset);
+/// The same behind an encoder, which makes samples of shape `encoded` in `dtype` of them.
+std::vector<FieldLayout> encoded_fields(const std::vector<FieldLayout>& raw,
+                                        const DataShape& encoded, at::ScalarType dtype);
 
 struct StepBytes {
   int64_t activations = 0;    ///< largest sum of batch, activations and gradients in the making

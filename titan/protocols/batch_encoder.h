@@ -23,6 +23,15 @@ struct EncoderPart {
   bool shardable = true;  ///< worth sharing over ranks
 };
 
+/// Where an encoder's networks are built.
+struct EncoderPlacement {
+  at::Device device = at::kCPU;
+  at::ScalarType dtype = at::kFloat;
+  /// The shardable networks lie on the device meta, in float32: an engine will give each rank its
+  /// part of them, and compute in `dtype`.
+  bool shared = false;
+};
+
 /// Uses networks that someone else fills (train/run_encoder.h). Nothing is recorded for gradients.
 class BatchEncoder {
  public:

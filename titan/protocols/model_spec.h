@@ -51,9 +51,10 @@ struct ModelSpec {
       build;
   /// FLOPs of one sample.
   std::function<StatusOr<ModelFlops>(const JobConfig&, const DataShape&)> flops;
-  /// Objective; default: models/objectives by config.objective.name.
+  /// Objective; default: models/objectives by config.objective.name. The encoder is the job's, or
+  /// null: an objective that trains without text may ask it for the empty prompt.
   std::function<StatusOr<std::unique_ptr<Objective>>(const JobConfig&, const DataShape&,
-                                                     std::uint64_t seed)>
+                                                     std::uint64_t seed, const BatchEncoder*)>
       objective;
   /// Sampler that inverts the objective.
   std::function<StatusOr<std::unique_ptr<Sampler>>(const JobConfig&)> sampler;
@@ -62,15 +63,15 @@ struct ModelSpec {
   /// Condition for sampling `classes` (n ids) and its null twin; default: {"label": ids} and
   /// {"label": num_classes}.
   std::function<Conditioning(const std::vector<int64_t>& classes, const DataShape&)> condition;
-  /// For models conditioned on encoded text: the condition for sampling the prompts of samples,
-  /// from their fields [n, ...] as the data set names them. Empty: `condition` is used.
+  /// For models conditioned on encoded text: the condition for sampling prompts, from their fields
+  /// [n, ...] as the data set or the encoder (null = none) names them. Empty: `condition` is used.
   std::function<StatusOr<SamplingCondition>(const NamedTensors& fields, const JobConfig&,
-                                            const DataShape&)>
+                                            const DataShape&, const BatchEncoder*)>
       encoded_condition;
-  /// The frozen encoders that [encoder] names, their networks built on the device but not filled;
-  /// null where the job needs none. With them a run takes pictures and captions, see
-  /// BatchEncoder::encoded_shape.
-  std::function<StatusOr<std::shared_ptr<BatchEncoder>>(const JobConfig&, at::Device)> encoder;
+  /// The frozen encoders that [encoder] names, their networks built but not filled; null where it
+  /// names none. With them a run takes pictures and captions (BatchEncoder::encoded_shape).
+  std::function<StatusOr<std::shared_ptr<BatchEncoder>>(const JobConfig&, const EncoderPlacement&)>
+      encoder;
   /// Names under which weights of this model are published; default: the parameters' own alone.
   std::shared_ptr<const WeightFormats> weight_formats;
   /// Makes the runner for a mesh; default: plain data parallel (parallel/parallelize.h).

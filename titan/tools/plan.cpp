@@ -132,10 +132,10 @@ Status prepare(const Options& options, Job& job) {
                          plan::find_hardware(device == options.own.end() ? "cpu" : device->second));
   TITAN_ASSIGN_OR_RETURN(job.spec, complete_spec(job.config));
   TITAN_ASSIGN_OR_RETURN(const std::unique_ptr<Dataset> dataset, open_data(job.config, job.spec));
-  TITAN_ASSIGN_OR_RETURN(job.shape, shape_of(*dataset, /*seed=*/0));
-  TITAN_ASSIGN_OR_RETURN(std::vector<FieldLayout> fields, plan::sample_fields(*dataset));
+  TITAN_ASSIGN_OR_RETURN(DataView data, view_of(*dataset, job.config, job.spec));
+  job.shape = std::move(data.shape);
   TITAN_ASSIGN_OR_RETURN(
-      job.model, plan::ShapeModel::build(job.config, job.spec, job.shape, std::move(fields)));
+      job.model, plan::ShapeModel::build(job.config, job.spec, job.shape, std::move(data.fields)));
   TITAN_ASSIGN_OR_RETURN(job.layout.dims,
                          parallel::resolve_parallel_dims(job.config.parallelism, job.world));
   TITAN_ASSIGN_OR_RETURN(

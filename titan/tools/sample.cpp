@@ -54,7 +54,7 @@ StatusOr<EncodedPrompts> find_prompts(const SampleRequest& request, const ModelS
     return annotate(dataset.status(),
                     "[sample] prompts come from the run's data set, or from --encodings FILE");
   }
-  return read_prompts(**dataset, count);
+  return read_prompts(**dataset, count, nullptr);
 }
 
 StatusOr<Subjects> find_subjects(const SampleRequest& request, const ModelSpec& spec,
@@ -68,7 +68,7 @@ StatusOr<Subjects> find_subjects(const SampleRequest& request, const ModelSpec& 
   if (spec.encoded_condition) {
     TITAN_ASSIGN_OR_RETURN(EncodedPrompts prompts, find_prompts(request, spec));
     TITAN_ASSIGN_OR_RETURN(subjects.plan.encoded,
-                           spec.encoded_condition(prompts.fields, config, shape));
+                           spec.encoded_condition(prompts.fields, config, shape, nullptr));
     subjects.labels = std::move(prompts.labels);
     return subjects;
   }

@@ -12,8 +12,8 @@
 #include "titan/base/log.h"
 #include "titan/data/one_pass_loader.h"
 #include "titan/parallel/communicator.h"
-#include "titan/train/batch_device.h"
 #include "titan/train/model_setup.h"
+#include "titan/train/run_encoder.h"
 
 namespace titan {
 namespace {
@@ -50,7 +50,7 @@ Status measure(const Dataset& dataset, OnePassLoader& loader, const EvaluatorOpt
     TITAN_ASSIGN_OR_RETURN(PassBatch pass, loader.next());
     TITAN_ASSIGN_OR_RETURN(const at::Tensor timestep, timesteps_of(pass.batch, dataset));
     const int64_t count = pass.batch.size();
-    move_to(pass.batch, options.device);
+    bring(pass.batch, options.device, options.encoder);
     const TrainingExample example =
         objective.prepare_evaluation(pass.batch, timestep.to(options.device), options.seed);
     const at::Tensor prediction = runner.forward(example.x_t, example.t, example.condition);
@@ -156,7 +156,8 @@ StatusOr<std::shared_ptr<const Dataset>> open_evaluation_data(const JobConfig& c
                                              ", opened as training.dataset would be"));
   }
   const std::shared_ptr<const Dataset> dataset = *std::move(opened);
-  TITAN_ASSIGN_OR_RETURN(const DataShape shape, shape_of(*dataset, /*seed=*/0));
+  TITAN_ASSIGN_OR_RETURN(const DataView view, view_of(*dataset, config, spec));
+  const DataShape& shape = view.shape;
   if (shape.image != train_shape.image) {
     return invalid_argument("[eval] samples of eval.dataset=", *config.eval.dataset,
                             " differ in size from those of training.dataset (", to_string(shape),

@@ -21,6 +21,7 @@ namespace titan {
 namespace parallel {
 class Communicator;
 }
+class RunEncoder;
 
 struct EvaluationResult {
   /// Mean over the timesteps of the mean over their samples: NaN where a sample's loss is not
@@ -42,6 +43,7 @@ struct EvaluatorOptions {
   std::uint64_t seed = 0;
   int64_t num_workers = 2;
   c10::Device device = at::kCPU;
+  const RunEncoder* encoder = nullptr;  ///< null where samples come encoded; outlives the evaluator
 };
 
 /// Each sample's timestep comes from its field "timestep", or is its index mod kEvalTimesteps; its
@@ -60,6 +62,7 @@ class Evaluator {
       const std::function<void(int64_t done, int64_t all)>& progress = {}) const;
 
   int64_t num_samples() const;
+  const std::shared_ptr<const Dataset>& dataset() const { return dataset_; }
 
  private:
   std::shared_ptr<const Dataset> dataset_;

@@ -7,6 +7,8 @@
 
 #include "titan/models/objectives/registry.h"
 #include "titan/models/samplers/registry.h"
+#include "titan/plan/step_walk.h"
+#include "titan/train/run_encoder.h"
 
 namespace titan {
 
@@ -35,6 +37,18 @@ StatusOr<DataShape> shape_of(const Dataset& dataset, std::uint64_t seed) {
                    " samples can be read; the first problem: ", message_of(first));
 }
 
+StatusOr<DataView> view_of(const Dataset& dataset, const JobConfig& config, const ModelSpec& spec) {
+  DataView view;
+  TITAN_ASSIGN_OR_RETURN(view.shape, shape_of(dataset, /*seed=*/0));
+  TITAN_ASSIGN_OR_RETURN(view.fields, plan::sample_fields(dataset));
+  TITAN_ASSIGN_OR_RETURN(view.encoder, make_encoder(spec, config, {.device = at::kMeta}));
+  if (!view.encoder) return view;
+  TITAN_ASSIGN_OR_RETURN(view.shape, view.encoder->encoded_shape(view.shape));
+  const bool half = config.training.mixed_precision_param == "bfloat16";
+  view.fields = plan::encoded_fields(view.fields, view.shape, half ? at::kBFloat16 : at::kFloat);
+  return view;
+}
+
 std::string to_string(const DataShape& shape) {
   std::string sizes;
   for (const int64_t size : shape.image) sizes += str_cat(sizes.empty() ? "" : "x", size);
@@ -45,7 +59,10 @@ StatusOr<ModelSpec> complete_spec(const JobConfig& config) {
   TITAN_ASSIGN_OR_RETURN(const ModelSpec* registered, find_model(config.model.name));
   ModelSpec spec = *registered;
   if (!spec.dataset) spec.dataset = open_dataset;
-  if (!spec.objective) spec.objective = make_objective;
+  if (!spec.objective) {
+    spec.objective = [](const JobConfig& job, const DataShape& shape, std::uint64_t seed,
+                        const BatchEncoder*) { return make_objective(job, shape, seed); };
+  }
   if (!spec.sampler) spec.sampler = make_sampler;
   if (!spec.weight_formats) spec.weight_formats = own_names_only();
   if (!spec.condition) {

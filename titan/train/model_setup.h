@@ -17,6 +17,15 @@ namespace titan {
 /// names the first problem.
 StatusOr<DataShape> shape_of(const Dataset& dataset, std::uint64_t seed);
 
+/// What the objective meets of a data set: its samples, or what the job's encoder makes of them.
+struct DataView {
+  DataShape shape;
+  std::vector<FieldLayout> fields;  ///< of one sample
+  /// The job's encoder on the device meta, null where samples come encoded.
+  std::shared_ptr<const BatchEncoder> encoder;
+};
+StatusOr<DataView> view_of(const Dataset& dataset, const JobConfig& config, const ModelSpec& spec);
+
 /// "3x32x32, 10 classes".
 std::string to_string(const DataShape& shape);
 

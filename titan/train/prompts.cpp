@@ -2,12 +2,14 @@
 
 #include <algorithm>
 
+#include "titan/base/check.h"
 #include "titan/data/one_pass_loader.h"
 #include "titan/data/tensor_file.h"
 
 namespace titan {
 
-StatusOr<EncodedPrompts> read_prompts(const Dataset& dataset, int64_t count) {
+StatusOr<EncodedPrompts> read_prompts(const Dataset& dataset, int64_t count,
+                                      const BatchEncoder* encoder) {
   // The loader wants to share the data set; this one outlives it.
   const std::shared_ptr<const Dataset> borrowed(&dataset, [](const Dataset*) {});
   OnePassLoader loader(borrowed, {.batch_size = std::min(count, dataset.size()),
@@ -18,10 +20,28 @@ StatusOr<EncodedPrompts> read_prompts(const Dataset& dataset, int64_t count) {
   EncodedPrompts prompts{.fields = std::move(pass.batch.fields),
                          .labels = std::move(pass.batch.captions)};
   const int64_t* sample = pass.batch.sample.const_data_ptr<int64_t>();
-  if (prompts.labels.empty()) {
-    for (int64_t i = 0; i < pass.batch.size(); ++i)
-      prompts.labels.push_back(str_cat("sample ", sample[i]));
+  if (encoder != nullptr && encoder->encodes_text() && !prompts.fields.contains("t5_encodings")) {
+    prompts.labels.resize(static_cast<std::size_t>(pass.batch.size()));
+    prompts.fields = encoder->encode_text(prompts.labels);
   }
+  prompts.labels.resize(static_cast<std::size_t>(pass.batch.size()));
+  for (std::size_t i = 0; i < prompts.labels.size(); ++i)
+    if (prompts.labels[i].empty()) prompts.labels[i] = str_cat("sample ", sample[i]);
+  return prompts;
+}
+
+StatusOr<EncodedPrompts> encode_prompts(const std::vector<std::string>& texts, int64_t count,
+                                        const BatchEncoder* encoder) {
+  TITAN_CHECK(!texts.empty(), "[sampling] no prompts to encode");
+  if (encoder == nullptr || !encoder->encodes_text()) {
+    return invalid_argument(
+        "[sampling] prompts need the text encoders: set encoder.t5_encoder and "
+        "encoder.clip_encoder (scripts/download.sh t5 DIR, scripts/download.sh clip DIR)");
+  }
+  EncodedPrompts prompts;
+  for (int64_t k = 0; k < count; ++k)
+    prompts.labels.push_back(texts[static_cast<std::size_t>(k) % texts.size()]);
+  prompts.fields = encoder->encode_text(prompts.labels);
   return prompts;
 }
 

@@ -8,6 +8,7 @@
 #include "titan/base/status.h"
 #include "titan/data/batch.h"
 #include "titan/data/dataset.h"
+#include "titan/protocols/batch_encoder.h"
 
 namespace titan {
 
@@ -17,8 +18,14 @@ struct EncodedPrompts {
   std::vector<std::string> labels;  ///< n: captions, or names of the samples
 };
 
-/// The prompts of the first `count` samples in stored order (fewer where there are no more).
-StatusOr<EncodedPrompts> read_prompts(const Dataset& dataset, int64_t count);
+/// The prompts of the first `count` samples in stored order (fewer where there are no more); their
+/// captions are encoded by `encoder` (null = none) where the samples are not.
+StatusOr<EncodedPrompts> read_prompts(const Dataset& dataset, int64_t count,
+                                      const BatchEncoder* encoder);
+
+/// `count` prompts: `texts`, repeated as needed. An error without an encoder of text.
+StatusOr<EncodedPrompts> encode_prompts(const std::vector<std::string>& texts, int64_t count,
+                                        const BatchEncoder* encoder);
 
 /// A safetensors file whose tensors are the fields ("t5_encodings" [n, L, C], "clip_encodings"
 /// [n, P]): the first `count` rows of each. Errors: tensors of different length, none at all.

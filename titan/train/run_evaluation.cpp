@@ -17,6 +17,7 @@ constexpr std::chrono::seconds kProgressInterval{30};
 StatusOr<std::unique_ptr<RunEvaluation>> RunEvaluation::open(const TrainerContext& context,
                                                              const ModelSpec& spec,
                                                              const DataShape& train_shape,
+                                                             const RunEncoder* encoder,
                                                              int64_t global_batch) {
   const JobConfig& config = context.config;
   std::unique_ptr<RunEvaluation> evaluation(new RunEvaluation(context));
@@ -28,7 +29,8 @@ StatusOr<std::unique_ptr<RunEvaluation>> RunEvaluation::open(const TrainerContex
                              .num_samples = config.eval.subset_size.value_or(0),
                              .seed = static_cast<std::uint64_t>(config.eval.seed),
                              .num_workers = config.dataset.num_workers,
-                             .device = context.device});
+                             .device = context.device,
+                             .encoder = encoder});
   evaluation->steps_between_ = steps_between_evaluations(config.eval.eval_freq, global_batch);
   TITAN_LOG(INFO) << "[eval] " << *config.eval.dataset << ": " << evaluation->num_samples()
                   << " samples every " << evaluation->steps_between_ << " steps ("

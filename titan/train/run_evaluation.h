@@ -18,11 +18,16 @@ class RunEvaluation {
   static StatusOr<std::unique_ptr<RunEvaluation>> open(const TrainerContext& context,
                                                        const ModelSpec& spec,
                                                        const DataShape& train_shape,
+                                                       const RunEncoder* encoder,
                                                        int64_t global_batch);
 
   bool due(int64_t step) const { return evaluator_ && step % steps_between_ == 0; }
   /// Optimizer steps between evaluations; 0 = none.
   int64_t steps_between() const { return steps_between_; }
+  /// Null without eval.dataset.
+  std::shared_ptr<const Dataset> dataset() const {
+    return evaluator_ ? evaluator_->dataset() : nullptr;
+  }
   int64_t num_samples() const { return evaluator_ ? evaluator_->num_samples() : 0; }
 
   /// All ranks call; the model is in evaluation mode. Long passes tell their progress.

@@ -52,10 +52,10 @@ StatusOr<RunFolder> RunFolder::open(const std::filesystem::path& path) {
   return RunFolder(path, std::move(lock));
 }
 
-std::filesystem::path RunFolder::sample_path(int64_t step) const {
+std::filesystem::path RunFolder::sample_path(int64_t step, const std::string& folder) const {
   char name[64];
   std::snprintf(name, sizeof name, "step-%06lld.png", static_cast<long long>(step));
-  return path_ / "samples" / name;
+  return path_ / folder / name;
 }
 
 }  // namespace titan

@@ -25,7 +25,7 @@ class RunFolder {
   std::filesystem::path mlperf_path() const { return path_ / "mlperf.log"; }
   std::filesystem::path trace_path() const { return path_ / "trace"; }
   /// samples/step-000100.png
-  std::filesystem::path sample_path(int64_t step) const;
+  std::filesystem::path sample_path(int64_t step, const std::string& folder = "samples") const;
 
  private:
   RunFolder(std::filesystem::path path, FileDescriptor lock)

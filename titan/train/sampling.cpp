@@ -1,6 +1,7 @@
 #include "titan/train/sampling.h"
 
 #include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
@@ -121,6 +122,15 @@ StatusOr<std::vector<at::Tensor>> draw_samples(BlockRunner& runner, const ModelS
     drawn.push_back(pictures);
   }
   return drawn;
+}
+
+at::Tensor decode_samples(const at::Tensor& drawn, const BatchEncoder* encoder, int64_t chunk,
+                          c10::Device device) {
+  if (encoder == nullptr || !encoder->decodes()) return drawn;
+  std::vector<at::Tensor> pictures;
+  for (const at::Tensor& part : drawn.split(chunk))
+    pictures.push_back(encoder->decode(part.to(device)).to(at::kCPU));
+  return at::cat(pictures);
 }
 
 Image to_image(const at::Tensor& chw) {

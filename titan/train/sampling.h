@@ -43,6 +43,11 @@ StatusOr<std::vector<at::Tensor>> draw_samples(BlockRunner& runner, const ModelS
                                                const SamplePlan& plan, c10::Device device,
                                                parallel::Communicator& communicator);
 
+/// Pictures [n, 3, H, W] of drawn latents, `chunk` at a time on the device; the latents themselves
+/// where `encoder` is null or has no decoder. On the CPU.
+at::Tensor decode_samples(const at::Tensor& drawn, const BatchEncoder* encoder, int64_t chunk,
+                          c10::Device device);
+
 /// [C, H, W] in [-1, 1] to RGB: three channels as they are, one as gray. Latents have no decoder
 /// here: their first three channels, each stretched to its own range, give a preview.
 Image to_image(const at::Tensor& chw);

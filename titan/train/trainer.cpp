@@ -22,13 +22,13 @@
 #include "titan/parallel/process_group.h"
 #include "titan/parallel/traced_hooks.h"
 #include "titan/plan/fit.h"
-#include "titan/train/batch_device.h"
 #include "titan/train/batch_plan.h"
 #include "titan/train/finite_guard.h"
 #include "titan/train/metrics_setup.h"
 #include "titan/train/mlperf_log.h"
 #include "titan/train/model_setup.h"
 #include "titan/train/resume.h"
+#include "titan/train/run_encoder.h"
 #include "titan/train/run_evaluation.h"
 #include "titan/train/run_folder.h"
 #include "titan/train/run_info.h"
@@ -60,20 +60,21 @@ class DiffusionTrainer : public Trainer {
 
  private:
   Status build_data();
-  Status check_fits() const;
+  Status check_fits(std::vector<FieldLayout> fields) const;
   Status build_model();
   Status restore();
   Status write_info() const;
   Status build_loader();
   Status open_mlperf_log();
   void open_trace();
+  void open_eval_samples();
   StatusOr<JobOutcome> train_steps();
   StatusOr<Batch> next_batch();
   StatusOr<StepResult> train_step();
   Status report(const StepResult& result);
   Status check_finite();
   Status evaluate();
-  Status draw_grid();
+  Status draw_grid(const SampleWriter& samples, const std::string& path);
   Status save_checkpoint();
   bool stop_agreed();
   bool due(int64_t every) const { return step_ % every == 0 || step_ == config_.training.steps; }
@@ -90,6 +91,7 @@ class DiffusionTrainer : public Trainer {
   std::shared_ptr<const Dataset> dataset_;
   DataShape shape_;
   std::unique_ptr<ResumePoint> resume_;
+  std::unique_ptr<RunEncoder> encoder_;  ///< null where samples come encoded
   std::shared_ptr<Model> model_;
   std::unique_ptr<Objective> objective_;
   std::unique_ptr<parallel::ParallelEngine> engine_;
@@ -101,6 +103,7 @@ class DiffusionTrainer : public Trainer {
   std::unique_ptr<DataLoader> loader_;
   std::unique_ptr<metrics::MetricsProcessor> metrics_;
   std::unique_ptr<SampleWriter> samples_;
+  std::unique_ptr<SampleWriter> eval_samples_;
   std::unique_ptr<FiniteGuard> guard_;
   std::unique_ptr<RunEvaluation> evaluation_;
   std::optional<double> target_met_;  ///< the evaluation loss that ended the run
@@ -125,7 +128,6 @@ Status DiffusionTrainer::set_up() {
   if (config_.training.deterministic)
     at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
   TITAN_RETURN_IF_ERROR(build_data());
-  TITAN_RETURN_IF_ERROR(check_fits());
   TITAN_ASSIGN_OR_RETURN(resume_, ResumePoint::open(context_, *dataset_, batches_.global_batch));
   TITAN_RETURN_IF_ERROR(build_model());
   TITAN_RETURN_IF_ERROR(restore());
@@ -133,8 +135,8 @@ Status DiffusionTrainer::set_up() {
   if (step_ >= config_.training.steps || target_met_) return ok_status();
   TITAN_RETURN_IF_ERROR(resume_->check_can_go_on());
   TITAN_RETURN_IF_ERROR(write_info());
-  TITAN_ASSIGN_OR_RETURN(evaluation_,
-                         RunEvaluation::open(context_, spec_, shape_, batches_.global_batch));
+  TITAN_ASSIGN_OR_RETURN(evaluation_, RunEvaluation::open(context_, spec_, shape_, encoder_.get(),
+                                                          batches_.global_batch));
   TITAN_RETURN_IF_ERROR(open_mlperf_log());
   TITAN_RETURN_IF_ERROR(build_loader());
   open_trace();
@@ -149,26 +151,32 @@ Status DiffusionTrainer::set_up() {
       config_.training, ranks_.control(),
       [dataset = dataset_](int64_t index) { return dataset->describe(index); });
   if (config_.sampling.enable) {
-    samples_ = std::make_unique<SampleWriter>(context_, spec_, shape_, dataset_, resume_->seed());
+    samples_ = std::make_unique<SampleWriter>(
+        context_, spec_, shape_,
+        SampleSource{dataset_, config_.sampling.prompts, config_.sampling.num_samples},
+        encoder_.get(), resume_->seed());
   }
+  if (!config_.eval.save_img_folder.empty() && evaluation_->dataset()) open_eval_samples();
   return ok_status();
 }
 
 Status DiffusionTrainer::build_data() {
   TITAN_ASSIGN_OR_RETURN(std::unique_ptr<Dataset> dataset, spec_.dataset(config_));
   dataset_ = std::move(dataset);
-  TITAN_ASSIGN_OR_RETURN(shape_, shape_of(*dataset_, /*seed=*/0));
+  TITAN_ASSIGN_OR_RETURN(DataView view, view_of(*dataset_, config_, spec_));
+  shape_ = std::move(view.shape);
   TITAN_LOG(INFO) << "[data] " << config_.training.dataset << ": " << dataset_->size()
-                  << " samples of " << to_string(shape_);
-  return ok_status();
+                  << " samples of " << to_string(shape_)
+                  << (view.encoder ? ", encoded while training" : "");
+  return check_fits(std::move(view.fields));
 }
 
-Status DiffusionTrainer::check_fits() const {
+Status DiffusionTrainer::check_fits(std::vector<FieldLayout> fields) const {
   const parallel::DeviceServices* services = parallel::device_services();
   const int64_t capacity = services != nullptr && context_.device.is_cuda()
                                ? services->memory_stats(context_.device.index()).capacity
                                : 0;
-  return plan::check_fits(spec_, shape_, *dataset_,
+  return plan::check_fits(spec_, shape_, std::move(fields),
                           {.name = "configured",
                            .config = config_,
                            .dims = mesh_->dims(),
@@ -181,14 +189,16 @@ Status DiffusionTrainer::check_fits() const {
 
 Status DiffusionTrainer::build_model() {
   const std::uint64_t seed = resume_->seed();
+  const parallel::OpenGroup open = [&](const std::string& name, const std::vector<int64_t>& ranks) {
+    return ranks_.open_group(name, ranks);
+  };
+  TITAN_ASSIGN_OR_RETURN(encoder_, RunEncoder::open(config_, spec_, *mesh_, open, context_.device));
   TITAN_ASSIGN_OR_RETURN(model_, spec_.build(config_, shape_, at::kMeta));
-  TITAN_ASSIGN_OR_RETURN(objective_, spec_.objective(config_, shape_, seed));
+  TITAN_ASSIGN_OR_RETURN(objective_, spec_.objective(config_, shape_, seed,
+                                                     encoder_ ? &encoder_->encoder() : nullptr));
   TITAN_ASSIGN_OR_RETURN(const parallel::EngineOptions options,
                          parallel::engine_options(config_, *mesh_, context_.device));
-  const parallel::MeshGroups groups = parallel::open_mesh_groups(
-      *mesh_, [&](const std::string& name, const std::vector<int64_t>& ranks) {
-        return ranks_.open_group(name, ranks);
-      });
+  const parallel::MeshGroups groups = parallel::open_mesh_groups(*mesh_, open);
   engine_ = std::make_unique<parallel::ParallelEngine>(split_into_units(*model_), groups, options);
   engine_->parameters().initialize(*model_, seed);
   TITAN_RETURN_IF_ERROR(place_buffers(*model_, context_.device));
@@ -285,6 +295,20 @@ Status DiffusionTrainer::open_mlperf_log() {
   return ok_status();
 }
 
+/// Pictures of the first captions that evaluation asks about.
+void DiffusionTrainer::open_eval_samples() {
+  if (spec_.encoded_condition && (!encoder_ || !encoder_->encoder().decodes())) {
+    if (is_main())
+      TITAN_LOG(WARNING)
+          << "[eval] eval.save_img_folder draws nothing: the latents have no decoder "
+             "(encoder.autoencoder_path)";
+    return;
+  }
+  eval_samples_ = std::make_unique<SampleWriter>(
+      context_, spec_, shape_, SampleSource{evaluation_->dataset(), {}, config_.eval.batch_size},
+      encoder_.get(), resume_->seed());
+}
+
 void DiffusionTrainer::open_trace() {
   metrics::TraceOwner owner{.rank = context_.rank.rank};
   for (const parallel::FlatUnit& unit : engine_->parameters().units())
@@ -332,7 +356,9 @@ StatusOr<JobOutcome> DiffusionTrainer::train_steps() {
     TITAN_RETURN_IF_ERROR(report(result));
     TITAN_RETURN_IF_ERROR(resume_->poll());
     if (evaluation_->due(step_)) TITAN_RETURN_IF_ERROR(evaluate());
-    if (samples_ && due(config_.sampling.freq)) TITAN_RETURN_IF_ERROR(draw_grid());
+    if (samples_ && due(config_.sampling.freq)) {
+      TITAN_RETURN_IF_ERROR(draw_grid(*samples_, context_.run_folder.sample_path(step_).string()));
+    }
     if (config_.checkpoint.enable_checkpoint && (due(config_.checkpoint.interval) || target_met_)) {
       TITAN_RETURN_IF_ERROR(save_checkpoint());
     }
@@ -380,7 +406,7 @@ StatusOr<StepResult> DiffusionTrainer::train_step() {
   for (int64_t i = 0; i < batches_.accumulation; ++i) {
     TITAN_ASSIGN_OR_RETURN(Batch batch, next_batch());
     const at::Tensor sample = batch.sample;  // on the CPU
-    move_to(batch, context_.device);
+    bring(batch, context_.device, encoder_.get());
     const TrainingExample example = objective_->prepare(batch);
     engine_->begin_micro_batch(i);
     const at::Tensor loss = runner_->forward_backward(
@@ -445,6 +471,11 @@ Status DiffusionTrainer::evaluate() {
   TITAN_RETURN_IF_ERROR(result.status());
   mlperf_->eval_stop(cursor_, result->loss);
   metrics_->eval(eval_record(*result, step_, cursor_));
+  if (eval_samples_) {
+    TITAN_RETURN_IF_ERROR(
+        draw_grid(*eval_samples_,
+                  context_.run_folder.sample_path(step_, config_.eval.save_img_folder).string()));
+  }
   if (!evaluation_->meets_target(*result)) return ok_status();
   target_met_ = result->loss;
   mlperf_->run_stop(/*success=*/true, cursor_);  // what is saved now is not part of the time
@@ -452,11 +483,11 @@ Status DiffusionTrainer::evaluate() {
   return ok_status();
 }
 
-Status DiffusionTrainer::draw_grid() {
+Status DiffusionTrainer::draw_grid(const SampleWriter& samples, const std::string& path) {
   const auto pause = metrics_->pause();
   const optim::Ema::Scope averaged(config_.sampling.use_ema ? ema_.get() : nullptr);
   model_->eval();
-  const Status status = samples_->write(*runner_, step_);
+  const Status status = samples.write(*runner_, path);
   model_->train();
   if (status.ok()) metrics_->event({.step = step_, .name = "sample", .values = {}});
   return status;

@@ -7,7 +7,7 @@
 #include <ATen/ops/zeros_like.h>
 
 #include "titan/base/check.h"
-#include "titan/models/flux/data.h"
+#include "titan/models/flux/empty_text.h"
 #include "titan/models/objectives/condition.h"
 #include "titan/models/objectives/registry.h"
 #include "titan/ops/philox.h"
@@ -141,7 +141,8 @@ at::Tensor FluxObjective::loss(const at::Tensor& prediction, const TrainingExamp
 
 StatusOr<FluxObjectiveOptions> flux_objective_options(const JobConfig& config,
                                                       const FluxConfig& model,
-                                                      const DataShape& shape) {
+                                                      const DataShape& shape,
+                                                      const BatchEncoder* encoder) {
   TITAN_ASSIGN_OR_RETURN(const objectives::RectifiedFlowOptions flow,
                          objectives::rectified_flow_options(config.objective));
   FluxObjectiveOptions options{
@@ -152,13 +153,14 @@ StatusOr<FluxObjectiveOptions> flux_objective_options(const JobConfig& config,
   if (model.guidance_embed) options.guidance = config.objective.guidance;
   for (const char* name : {"t5_encodings", "clip_encodings"}) {
     if (shape.has(name)) continue;
-    return invalid_argument("[flux] the samples of training.dataset=", config.training.dataset,
-                            " have no \"", name,
-                            "\": Flux trains on preprocessed samples (latents and encoded text), "
-                            "see docs/flux.md");
+    return invalid_argument(
+        "[flux] the samples of training.dataset=", config.training.dataset, " have no \"", name,
+        "\": Flux trains on latents and encoded text. Name the encoders of images and captions "
+        "(encoder.t5_encoder, encoder.clip_encoder, encoder.autoencoder_path), or preprocessed "
+        "samples (docs/flux.md)");
   }
   if (options.dropout > 0) {
-    TITAN_ASSIGN_OR_RETURN(options.empty, empty_text(config, shape));
+    TITAN_ASSIGN_OR_RETURN(options.empty, empty_text(config, shape, encoder));
   }
   return options;
 }

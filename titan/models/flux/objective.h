@@ -82,6 +82,7 @@ class FluxObjective : public Objective {
 /// another size.
 StatusOr<FluxObjectiveOptions> flux_objective_options(const JobConfig& config,
                                                       const FluxConfig& model,
-                                                      const DataShape& shape);
+                                                      const DataShape& shape,
+                                                      const BatchEncoder* encoder);
 
 }  // namespace titan::models

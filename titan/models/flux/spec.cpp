@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "titan/config/decode.h"
-#include "titan/models/flux/data.h"
+#include "titan/models/flux/empty_text.h"
 #include "titan/models/flux/flops.h"
 #include "titan/models/flux/model.h"
 #include "titan/models/flux/names.h"
@@ -61,10 +61,11 @@ StatusOr<FluxConfig> flavor_with_args(const JobConfig& job) {
 }
 
 StatusOr<std::unique_ptr<Objective>> make_flux_objective(const JobConfig& job,
-                                                         const DataShape& data,
-                                                         std::uint64_t seed) {
+                                                         const DataShape& data, std::uint64_t seed,
+                                                         const BatchEncoder* encoder) {
   TITAN_ASSIGN_OR_RETURN(const FluxConfig config, resolve_flux_config(job, data));
-  TITAN_ASSIGN_OR_RETURN(FluxObjectiveOptions options, flux_objective_options(job, config, data));
+  TITAN_ASSIGN_OR_RETURN(FluxObjectiveOptions options,
+                         flux_objective_options(job, config, data, encoder));
   return std::unique_ptr<Objective>(std::make_unique<FluxObjective>(std::move(options), seed));
 }
 
@@ -76,7 +77,7 @@ StatusOr<std::unique_ptr<Sampler>> make_flux_sampler(const JobConfig& job) {
 
 /// The empty prompt is needed for guidance alone, and not by a model with a guidance embedding.
 StatusOr<SamplingCondition> condition_of(const NamedTensors& fields, const JobConfig& job,
-                                         const DataShape& data) {
+                                         const DataShape& data, const BatchEncoder* encoder) {
   TITAN_ASSIGN_OR_RETURN(const FluxConfig config, flavor_with_args(job));
   const at::Tensor t5 = fields.get("t5_encodings"), clip = fields.get("clip_encodings");
   if (!t5.defined() || !clip.defined()) {
@@ -90,7 +91,7 @@ StatusOr<SamplingCondition> condition_of(const NamedTensors& fields, const JobCo
   const bool guided =
       std::any_of(scales.begin(), scales.end(), [](double scale) { return scale != 1; });
   if (config.guidance_embed || !guided) return result;
-  TITAN_ASSIGN_OR_RETURN(const TextEncoding empty, empty_text(job, data));
+  TITAN_ASSIGN_OR_RETURN(const TextEncoding empty, empty_text(job, data, encoder));
   result.null_condition.set("txt", empty.t5.to(t5.options()).expand(t5.sizes()));
   result.null_condition.set("y", empty.clip.to(clip.options()).expand(clip.sizes()));
   return result;
@@ -131,7 +132,6 @@ Status register_flux() {
         flux_flops(config, data.image[1] / patch * (data.image[2] / patch), text_tokens).forward();
     return ModelFlops{.forward = forward, .train = 3 * forward};
   };
-  spec.dataset = open_flux_dataset;
   spec.objective = make_flux_objective;
   spec.sampler = make_flux_sampler;
   spec.encoded_condition = condition_of;

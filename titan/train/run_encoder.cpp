@@ -1,0 +1,123 @@
+#include "titan/train/run_encoder.h"
+
+#include <ATen/core/grad_mode.h>
+
+#include <utility>
+
+#include "titan/base/trace.h"
+#include "titan/checkpoint/checkpoint_item.h"
+#include "titan/checkpoint/recipe_reader.h"
+#include "titan/train/batch_device.h"
+#include "titan/train/run_weights.h"
+
+namespace titan {
+namespace {
+
+at::ScalarType compute_dtype(const JobConfig& config) {
+  return config.training.mixed_precision_param == "bfloat16" ? at::kBFloat16 : at::kFloat;
+}
+
+Status load(const EncoderPart& part, const std::vector<checkpoint::CheckpointItem>& items) {
+  return annotate(load_published_weights(part.weights, *part.network->weight_formats(), items,
+                                         checkpoint::tensors_of(items), /*verify=*/false),
+                  str_cat("[encoder] ", part.name));
+}
+
+}  // namespace
+
+StatusOr<std::shared_ptr<BatchEncoder>> make_encoder(const ModelSpec& spec, const JobConfig& config,
+                                                     const EncoderPlacement& placement) {
+  if (!spec.encoder) return std::shared_ptr<BatchEncoder>();
+  return spec.encoder(config, placement);
+}
+
+/// The parameters as they are, one item each.
+Status RunEncoder::fill(const EncoderPart& part) {
+  std::vector<checkpoint::CheckpointItem> items;
+  for (const ModelUnit& unit : part.network->units()) {
+    for (std::size_t i = 0; i < unit.parameters.size(); ++i) {
+      const at::Tensor& values = unit.parameters[i];
+      parameter_bytes_ += static_cast<int64_t>(values.nbytes());
+      items.push_back({.prefix = "model",
+                       .flat = values.detach().view({-1}),
+                       .fragments = {{.name = unit.parameter_names[i],
+                                      .shape = values.sizes().vec(),
+                                      .global_offset = 0,
+                                      .local_offset = 0,
+                                      .length = values.numel()}}});
+    }
+  }
+  return load(part, items);
+}
+
+/// Each rank holds a slice of every unit; the engine gathers units around their use.
+Status RunEncoder::share(const EncoderPart& part, const parallel::EngineOptions& options,
+                         parallel::Communicator ranks) {
+  auto engine = std::make_unique<parallel::ParallelEngine>(
+      part.network->units(), parallel::MeshGroups{.gather = ranks, .reduce = {}, .replicate = {}},
+      options);
+  const std::vector<parallel::FlatUnit>& units = engine->parameters().units();
+  TITAN_RETURN_IF_ERROR(
+      load(part, checkpoint::items_of("model", units, &parallel::FlatUnit::master)));
+  engine->parameters().weights_changed();
+  for (const parallel::FlatUnit& unit : units)
+    parameter_bytes_ += static_cast<int64_t>(unit.master.nbytes());
+  part.network->set_hooks(engine.get());
+  engines_.push_back(std::move(engine));
+  return ok_status();
+}
+
+StatusOr<std::unique_ptr<RunEncoder>> RunEncoder::open(const JobConfig& config,
+                                                       const ModelSpec& spec,
+                                                       const parallel::DeviceMesh& mesh,
+                                                       const parallel::OpenGroup& open,
+                                                       at::Device device) {
+  const std::vector<int64_t> ranks = mesh.group("dp_shard");
+  const bool shared = ranks.size() > 1;
+  TITAN_ASSIGN_OR_RETURN(
+      const std::shared_ptr<BatchEncoder> encoder,
+      make_encoder(spec, config,
+                   {.device = device, .dtype = compute_dtype(config), .shared = shared}));
+  if (!encoder) return std::unique_ptr<RunEncoder>();
+  const at::NoGradGuard no_grad;
+  std::unique_ptr<RunEncoder> run(new RunEncoder(encoder, device));
+  parallel::EngineOptions options;
+  options.parameters = {
+      .compute_dtype = compute_dtype(config),
+      .shard = {.rank = mesh.coordinate("dp_shard"), .ranks = static_cast<int64_t>(ranks.size())},
+      .resident = false,
+      .device = device};
+  for (const EncoderPart& part : encoder->parts()) {
+    if (shared && part.shardable) {
+      TITAN_RETURN_IF_ERROR(run->share(
+          part, options, open(str_cat("encoder.", part.name, "/", ranks.front()), ranks)));
+    } else {
+      TITAN_RETURN_IF_ERROR(run->fill(part));
+    }
+    part.network->eval();
+  }
+  return run;
+}
+
+StatusOr<std::unique_ptr<RunEncoder>> RunEncoder::open_alone(const JobConfig& config,
+                                                             const ModelSpec& spec,
+                                                             at::Device device) {
+  const parallel::DeviceMesh alone({}, 0);
+  return open(config, spec, alone, {}, device);
+}
+
+void RunEncoder::encode(Batch& batch) const {
+  const TraceSpan span("encode");
+  move_to(batch, device_);
+  encoder_->encode(batch);
+}
+
+void bring(Batch& batch, at::Device device, const RunEncoder* encoder) {
+  if (encoder != nullptr) {
+    encoder->encode(batch);
+  } else {
+    move_to(batch, device);
+  }
+}
+
+}  // namespace titan
