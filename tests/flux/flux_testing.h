@@ -9,6 +9,7 @@
 
 #include "titan/models/flux/model.h"
 
+#include "tests/support/fill.h"
 #include "tests/support/golden.h"
 #include "tests/support/modules.h"
 
@@ -20,10 +21,6 @@ models::FluxConfig flux_config(const nlohmann::json& json);
 /// The number behind `name` in the text of a case's conditions ("QK RMSNorm eps 1e-6"); `missing`
 /// where no condition has it.
 double eps_of(const nlohmann::json& json, const std::string& name, double missing);
-
-/// The golden files' deterministic values (README of the files): a hash of (name, index), spread
-/// evenly over base -+ amp / 2.
-at::Tensor fill(const std::string& name, at::IntArrayRef shape, double amp, double base);
 
 /// The weights of a case: "param.*", or filled from its list of parameters.
 std::map<std::string, at::Tensor> flux_weights(const GoldenCase& golden);
