@@ -8,6 +8,7 @@
 #include "titan/base/philox.h"
 #include "titan/tokenizers/sentence_piece_library.h"
 #include "titan/tokenizers/sentence_piece_trainer.h"
+#include "titan/tokenizers/unigram_model.h"
 
 #include "tests/support/temporary_folder.h"
 
@@ -71,6 +72,7 @@ bool contains(const std::string& text, const std::string& part) {
 
 TEST_CASE("ids are the pieces, the end and padding", "[tokenizers]") {
   const SmallModel& model = small_model();
+  REQUIRE(titan::UnigramModel::parse(model.bytes));
   REQUIRE(model.tokenizer->vocabulary_size() == model.library->num_pieces() + 100);
   REQUIRE(model.encode("", 4) == Ids{1, 0, 0, 0});
   REQUIRE(model.encode("  \n ", 3) == Ids{1, 0, 0});
@@ -117,6 +119,38 @@ TEST_CASE("random texts get the ids that the library gives", "[tokenizers]") {
                                         titan::RandomPurpose::kNoise, sample, 0, i)];
     CAPTURE(text);
     REQUIRE(model.encode(text, 64) == model.by_library(text, 64));
+  }
+}
+
+TEST_CASE("models that the fast way does not know are segmented by the library", "[tokenizers]") {
+  const std::vector<std::string> texts = {"a red circle", "a green square", "one blue star"};
+  for (const auto& [setting, value] : std::vector<std::pair<std::string, std::string>>{
+           {"model_type", "bpe"}, {"user_defined_symbols", "red"}, {"byte_fallback", "true"}}) {
+    std::string error;
+    const std::string bytes = titan::run_sentence_piece_trainer(
+        {{"vocab_size", setting == "byte_fallback" ? "300" : "40"},
+         {"hard_vocab_limit", setting == "model_type" ? "true" : "false"},
+         {"pad_id", "0"},
+         {"eos_id", "1"},
+         {"unk_id", "2"},
+         {"bos_id", "-1"},
+         {"minloglevel", "2"},
+         {setting, value}},
+        texts, error);
+    CAPTURE(setting, error);
+    REQUIRE(error.empty());
+    REQUIRE(!titan::UnigramModel::parse(bytes));
+    const TemporaryFolder folder;
+    const auto tokenizer = titan::open_t5_tokenizer(folder.write("spiece.model", bytes));
+    REQUIRE(tokenizer.ok());
+    const auto library = titan::SentencePieces::load(bytes, error);
+    Ids expected;
+    for (const auto& piece : library->encode("a red star")) expected.push_back(piece.id);
+    expected.push_back(1);
+    expected.resize(24, 0);
+    Ids ids(24);
+    (*tokenizer)->encode("a red star", ids);
+    REQUIRE(ids == expected);
   }
 }
 

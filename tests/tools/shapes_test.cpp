@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <cstdio>
 #include <set>
+#include <sstream>
 
 #include "titan/base/philox.h"
 #include "titan/io/image_decode.h"
 #include "titan/io/image_write.h"
 #include "titan/tools/arguments.h"
 #include "titan/tools/make_shapes.h"
+#include "titan/tools/shape_captions.h"
 #include "titan/tools/shape_checker.h"
 
 #include "tests/io/image_golden.h"
@@ -77,6 +79,85 @@ TEST_CASE("classes differ in shape and in colour, captions say what is drawn", "
   scene.background = 0.6;
   scene.label = 9;
   REQUIRE(titan::caption_of(scene) == "a large black bar in the middle on a light grey background");
+}
+
+TEST_CASE("training sees many wordings, and every word of those it never sees", "[tools]") {
+  const auto words_of = [](const std::string& text) {
+    std::istringstream stream(text);
+    std::set<std::string> words;
+    for (std::string word; stream >> word;) {
+      if (word.back() == ',') word.pop_back();
+      words.insert(word);
+    }
+    return words;
+  };
+  std::set<std::string> captions, words, drawn;
+  for (std::uint64_t sample = 0; sample < 2000; ++sample) {
+    const titan::ShapeScene scene = titan::draw_scene(3, sample);
+    const std::vector<std::string> all = titan::training_captions(scene);
+    REQUIRE(all.front() == titan::caption_of(scene));
+    const std::string caption = titan::drawn_caption(scene, 3);
+    REQUIRE(caption == titan::drawn_caption(titan::draw_scene(3, sample), 3));
+    const auto found = std::find(all.begin(), all.end(), caption);
+    REQUIRE(found != all.end());
+    drawn.insert(std::to_string(found - all.begin()));
+    for (const std::string& wording : all) {
+      const auto& shape = titan::shape_class(scene.label);
+      REQUIRE(words_of(wording).count(shape.color_name) == 1);
+      REQUIRE(words_of(wording).count(titan::shape_name(shape.shape)) == 1);
+      captions.insert(wording);
+      words.merge(words_of(wording));
+    }
+    REQUIRE(drawn.size() <= all.size());
+  }
+  REQUIRE(drawn.size() == titan::training_captions(titan::draw_scene(3, 0)).size());
+  for (int label = 0; label < titan::kNumShapeClasses; ++label) {
+    const std::vector<std::string> prompts = titan::unseen_prompts(label);
+    REQUIRE(prompts.size() >= 5);
+    for (const std::string& prompt : prompts) {
+      CAPTURE(prompt);
+      REQUIRE(captions.count(prompt) == 0);
+      for (const std::string& word : words_of(prompt)) REQUIRE(words.count(word) == 1);
+      REQUIRE(words_of(prompt).count(titan::shape_class(label).color_name) == 1);
+      REQUIRE(words_of(prompt).count(titan::shape_name(titan::shape_class(label).shape)) == 1);
+    }
+  }
+}
+
+TEST_CASE("many wordings change captions only, and bring the unseen prompts", "[tools]") {
+  const titan::testing::TemporaryFolder folder;
+  const MakeShapesOptions plain = small_set(folder.file("plain"));
+  MakeShapesOptions many = small_set(folder.file("many"));
+  many.many_wordings = true;
+  REQUIRE(titan::make_shapes(plain).ok());
+  REQUIRE(titan::make_shapes(many).ok());
+  const auto read = [&](const char* name) {
+    return titan::testing::read_tar(std::filesystem::path(folder.file(name)) / "shapes-00000.tar");
+  };
+  const auto one = read("plain"), other = read("many");
+  std::size_t num_other_captions = 0;
+  for (const auto& [name, bytes] : one) {
+    if (name.ends_with(".jpg") || name.ends_with(".cls")) REQUIRE(other.at(name) == bytes);
+    if (name.ends_with(".txt") && other.at(name) != bytes) ++num_other_captions;
+  }
+  REQUIRE(num_other_captions >= 5);  // of 10
+  const auto lines = [&](const std::string& name) {
+    std::istringstream stream(titan::testing::slurp(folder.file(name)));
+    std::vector<std::string> all;
+    for (std::string line; std::getline(stream, line);) all.push_back(line);
+    return all;
+  };
+  const auto prompts = lines("many/prompts_unseen.txt");
+  const auto names = lines("many/prompts_unseen_labels.txt");
+  REQUIRE(prompts.size() == names.size());
+  REQUIRE(prompts.size() >= 50);
+  REQUIRE(names.front() == "red circle");
+  REQUIRE(prompts.front().find("red") != std::string::npos);
+  REQUIRE(!std::filesystem::exists(folder.file("plain/prompts_unseen.txt")));
+  many.output_folder = plain.output_folder;
+  REQUIRE(titan::message_of(titan::make_shapes(many)).find("was made with other parameters") !=
+          std::string::npos);
+  REQUIRE(titan::make_shapes_main({folder.file("x"), "--wordings", "few"}) == 2);
 }
 
 TEST_CASE("the checker names the originals, after JPEG and at both sizes", "[tools]") {

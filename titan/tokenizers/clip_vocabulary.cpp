@@ -145,22 +145,29 @@ StatusOr<ClipVocabulary> read_clip_vocabulary(const std::string& vocab_json,
   return vocabulary;
 }
 
-StatusOr<ClipVocabulary> read_openai_clip_vocabulary(const std::string& path) {
-  ClipVocabulary vocabulary;
-  TITAN_ASSIGN_OR_RETURN(const std::string text, read_unpacked(path));
-  TITAN_ASSIGN_OR_RETURN(vocabulary.merges, parse_merges(text, path));
-  const auto add = [&](const std::string& symbol) {
-    vocabulary.ids.emplace(symbol, static_cast<std::int64_t>(vocabulary.ids.size()));
+std::vector<std::string> openai_symbols(const BytePairs::Merges& merges) {
+  std::vector<std::string> symbols;
+  std::unordered_set<std::string> known;
+  const auto add = [&](std::string symbol) {
+    if (known.insert(symbol).second) symbols.push_back(std::move(symbol));
   };
   // Bytes that are written as themselves come first.
   for (const char* ending : {"", kEndOfWord})
     for (const bool stand_in : {false, true})
-      for (std::size_t byte = 0; byte < 256; ++byte)
-        if ((byte_characters()[byte] >= "\xC4\x80") == stand_in)
-          add(byte_characters()[byte] + ending);
-  for (const auto& [left, right] : vocabulary.merges) add(left + right);
+      for (const std::string& byte : byte_characters())
+        if ((byte >= "\xC4\x80") == stand_in) add(byte + ending);
+  for (const auto& [left, right] : merges) add(left + right);
   add(std::string(kClipStart));
   add(std::string(kClipEnd));
+  return symbols;
+}
+
+StatusOr<ClipVocabulary> read_openai_clip_vocabulary(const std::string& path) {
+  ClipVocabulary vocabulary;
+  TITAN_ASSIGN_OR_RETURN(const std::string text, read_unpacked(path));
+  TITAN_ASSIGN_OR_RETURN(vocabulary.merges, parse_merges(text, path));
+  for (const std::string& symbol : openai_symbols(vocabulary.merges))
+    vocabulary.ids.emplace(symbol, static_cast<std::int64_t>(vocabulary.ids.size()));
   TITAN_RETURN_IF_ERROR(find_special_tokens(vocabulary, path));
   return vocabulary;
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "titan/base/status.h"
 #include "titan/tokenizers/byte_pairs.h"
@@ -27,5 +28,8 @@ StatusOr<ClipVocabulary> read_clip_vocabulary(const std::string& vocab_json,
 /// Reads OpenAI's `bpe_simple_vocab_16e6.txt.gz` (or the same unpacked): the merges, from which the
 /// vocabulary follows: 256 byte symbols, the same that end a word, merges, two special tokens.
 StatusOr<ClipVocabulary> read_openai_clip_vocabulary(const std::string& path);
+
+/// All symbols in the order of their ids in OpenAI's layout; one that two merges make counts once.
+std::vector<std::string> openai_symbols(const BytePairs::Merges& merges);
 
 }  // namespace titan

@@ -1,6 +1,7 @@
 #include "titan/tokenizers/t5_tokenizer.h"
 
 #include <algorithm>
+#include <optional>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -8,6 +9,8 @@
 #include "titan/io/file_descriptor.h"
 #include "titan/tokenizers/sentence_piece_library.h"
 #include "titan/tokenizers/unicode.h"
+#include "titan/tokenizers/unigram_file.h"
+#include "titan/tokenizers/unigram_model.h"
 #include "titan/tokenizers/utf8.h"
 
 namespace titan {
@@ -46,8 +49,10 @@ std::string_view without_spaces_behind(std::string_view text) {
 
 class T5Tokenizer : public Tokenizer {
  public:
-  T5Tokenizer(std::unique_ptr<SentencePieces> pieces, SpecialTokens tokens)
+  T5Tokenizer(std::unique_ptr<SentencePieces> pieces, std::optional<UnigramModel> unigram,
+              SpecialTokens tokens)
       : pieces_(std::move(pieces)),
+        unigram_(std::move(unigram)),
         tokens_(std::move(tokens)),
         pad_(tokens_.at("<pad>").id),
         end_(tokens_.at("</s>").id) {}
@@ -97,7 +102,12 @@ class T5Tokenizer : public Tokenizer {
 
   void append_pieces(std::string_view text, std::vector<std::int64_t>& ids) const {
     if (text.empty()) return;
-    for (const SentencePieces::Piece& piece : pieces_->encode(text))
+    std::vector<SentencePieces::Piece> pieces;
+    if (unigram_)
+      unigram_->encode(text, pieces);
+    else
+      pieces = pieces_->encode(text);
+    for (const SentencePieces::Piece& piece : pieces)
       ids.push_back(piece.unknown.empty() ? piece.id : id_of_unknown(piece));
   }
 
@@ -110,6 +120,7 @@ class T5Tokenizer : public Tokenizer {
   }
 
   std::unique_ptr<SentencePieces> pieces_;
+  std::optional<UnigramModel> unigram_;  ///< the fast way; without it the library segments
   SpecialTokens tokens_;
   std::int64_t pad_;
   std::int64_t end_;
@@ -140,8 +151,13 @@ StatusOr<std::shared_ptr<const Tokenizer>> open_t5_tokenizer(const std::string& 
   if (pieces == nullptr)
     return data_loss("[t5 tokenizer] ", spiece_path,
                      " is no sentencepiece model, or a damaged one (", error, ")");
+  if (!has_normalizer(*model))
+    return data_loss("[t5 tokenizer] ", spiece_path,
+                     " is no sentencepiece model, or a damaged one (it ends before the settings of "
+                     "its normalizer)");
   TITAN_ASSIGN_OR_RETURN(SpecialTokens tokens, special_tokens(*pieces, spiece_path));
-  return std::make_shared<const T5Tokenizer>(std::move(pieces), std::move(tokens));
+  return std::make_shared<const T5Tokenizer>(std::move(pieces), UnigramModel::parse(*model),
+                                             std::move(tokens));
 }
 
 }  // namespace titan

@@ -21,6 +21,7 @@
 #include "titan/io/atomic_file.h"
 #include "titan/io/image_write.h"
 #include "titan/io/tar_writer.h"
+#include "titan/tools/shape_captions.h"
 #include "titan/tools/shapes.h"
 
 namespace titan {
@@ -38,12 +39,13 @@ std::string shard_name(std::int64_t shard) {
 }
 
 std::string parameters_text(const MakeShapesOptions& options) {
-  const nlohmann::ordered_json json = {{"format", kFormat},
-                                       {"num_samples", options.num_samples},
-                                       {"image_size", options.image_size},
-                                       {"samples_per_shard", options.samples_per_shard},
-                                       {"seed", options.seed},
-                                       {"quality", options.quality}};
+  nlohmann::ordered_json json = {{"format", kFormat},
+                                 {"num_samples", options.num_samples},
+                                 {"image_size", options.image_size},
+                                 {"samples_per_shard", options.samples_per_shard},
+                                 {"seed", options.seed},
+                                 {"quality", options.quality}};
+  if (options.many_wordings) json["wordings"] = "many";
   return json.dump(2) + "\n";
 }
 
@@ -115,15 +117,17 @@ class ShardWriter {
     TITAN_ASSIGN_OR_RETURN(const std::vector<std::uint8_t> jpeg,
                            encode_jpeg(render_scene(scene, options_.image_size),
                                        {.quality = options_.quality, .subsample_color = false}));
+    const std::string caption =
+        options_.many_wordings ? drawn_caption(scene, options_.seed) : caption_of(scene);
     char key[32];
     std::snprintf(key, sizeof key, "%06lld", static_cast<long long>(sample));
     const nlohmann::ordered_json json = {{"key", key},
                                          {"label", scene.label},
                                          {"class_name", shape_class_name(scene.label)},
-                                         {"caption", caption_of(scene)}};
+                                         {"caption", caption}};
     TITAN_RETURN_IF_ERROR(tar.add(str_cat(key, ".jpg"), jpeg.data(), jpeg.size()));
     TITAN_RETURN_IF_ERROR(tar.add(str_cat(key, ".cls"), str_cat(scene.label)));
-    TITAN_RETURN_IF_ERROR(tar.add(str_cat(key, ".txt"), caption_of(scene)));
+    TITAN_RETURN_IF_ERROR(tar.add(str_cat(key, ".txt"), caption));
     return tar.add(str_cat(key, ".json"), json.dump());
   }
 
@@ -172,12 +176,24 @@ StatusOr<bool> already_made(const fs::path& folder, const MakeShapesOptions& opt
       "); choose another one or remove it");
 }
 
+Status write_unseen_prompts(const fs::path& folder) {
+  std::string prompts, names;
+  for (int label = 0; label < kNumShapeClasses; ++label)
+    for (const std::string& prompt : unseen_prompts(label)) {
+      prompts += prompt + "\n";
+      names += shape_class_name(label) + "\n";
+    }
+  TITAN_RETURN_IF_ERROR(write_file_atomically((folder / "prompts_unseen.txt").string(), prompts));
+  return write_file_atomically((folder / "prompts_unseen_labels.txt").string(), names);
+}
+
 Status write_folder(const fs::path& folder, const MakeShapesOptions& options) {
   ShardWriter writer(options, folder);
   TITAN_RETURN_IF_ERROR(writer.run());
   std::string names;
   for (int label = 0; label < kNumShapeClasses; ++label) names += shape_class_name(label) + "\n";
   TITAN_RETURN_IF_ERROR(write_file_atomically((folder / "classes.txt").string(), names));
+  if (options.many_wordings) TITAN_RETURN_IF_ERROR(write_unseen_prompts(folder));
   return write_file_atomically((folder / "shapes.json").string(), parameters_text(options));
 }
 

@@ -18,6 +18,8 @@ struct MakeShapesOptions {
   std::uint64_t seed = 0;
   int quality = 92;     ///< of the JPEGs, which keep all colour values (4:4:4)
   int num_threads = 0;  ///< 0 = one a core
+  /// Captions in many wordings (shape_captions.h) instead of one; pictures and classes stay.
+  bool many_wordings = false;
 };
 
 /// Writes
@@ -25,6 +27,8 @@ struct MakeShapesOptions {
 ///     shapes-00000.tar ...   samples NNNNNN.jpg, .cls (class id), .txt (caption), .json (label,
 ///     class_name, caption) classes.txt            one class name a line, in order of their ids
 ///     shapes.json            the parameters, by which a second call knows its own output
+///     prompts_unseen.txt     with many wordings: prompts in wordings that no caption has, and in
+///     prompts_unseen_labels.txt  the class name of each, line by line
 ///
 /// Equal options give equal bytes. The folder appears whole (it is built beside and renamed). One
 /// that holds the output of equal parameters already is left alone, with a word about it; any other

@@ -27,7 +27,9 @@ constexpr const char* kMakeHelp =
     "  --shard-size N     samples of one tar (2000)\n"
     "  --seed N           another seed, other pictures (0)\n"
     "  --quality N        of the JPEGs, 1 to 100 (92)\n"
-    "  --threads N        0 = one a core (0)\n";
+    "  --threads N        0 = one a core (0)\n"
+    "  --wordings one|many  many: captions in several wordings, and prompts_unseen.txt in others "
+    "(one)\n";
 
 constexpr const char* kCheckHelp =
     "titan check-shapes DIR [options]\n"
@@ -51,6 +53,10 @@ Status run_make(const Arguments& args) {
   TITAN_ASSIGN_OR_RETURN(const std::int64_t quality,
                          args.integer("quality", options.quality, 1, 100));
   TITAN_ASSIGN_OR_RETURN(const std::int64_t threads, args.integer("threads", 0, 0, 1024));
+  const std::string wordings = args.text("wordings", "one");
+  if (wordings != "one" && wordings != "many")
+    return invalid_argument("[make-shapes] --wordings must be one or many (", wordings, ")");
+  options.many_wordings = wordings == "many";
   options.image_size = static_cast<int>(size);
   options.seed = static_cast<std::uint64_t>(seed);
   options.quality = static_cast<int>(quality);
@@ -126,7 +132,7 @@ int report(const Status& status) {
 
 int make_shapes_main(const std::vector<std::string>& args) {
   const auto parsed = Arguments::parse(args, {"output", "samples", "image-size", "shard-size",
-                                              "seed", "quality", "threads", "help"});
+                                              "seed", "quality", "threads", "wordings", "help"});
   if (!parsed.ok()) return report(annotate(parsed.status(), "make-shapes"));
   if (parsed->has("help")) {
     std::fputs(kMakeHelp, stdout);

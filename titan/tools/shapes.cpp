@@ -11,7 +11,6 @@
 namespace titan {
 namespace {
 
-constexpr double kMinRadius = 0.26, kMaxRadius = 0.38;
 constexpr double kMaxAngle = 0.21;  ///< 12 degrees
 constexpr double kEdge = 0.04;      ///< kept free between shape and border
 constexpr double kNoiseLevels = 5;  ///< largest change of a pixel, of 255
@@ -104,7 +103,7 @@ std::string shape_class_name(int label) {
 ShapeScene draw_scene(std::uint64_t seed, std::uint64_t sample) {
   ShapeScene scene;
   scene.label = class_of(seed, sample);
-  scene.radius = draw(seed, sample, 0, kMinRadius, kMaxRadius);
+  scene.radius = draw(seed, sample, 0, kMinShapeRadius, kMaxShapeRadius);
   const double free = scene.radius * 1.05 + kEdge;
   scene.center_x = draw(seed, sample, 1, free, 1 - free);
   scene.center_y = draw(seed, sample, 2, free, 1 - free);
@@ -115,24 +114,6 @@ ShapeScene draw_scene(std::uint64_t seed, std::uint64_t sample) {
   scene.noise_seed = seed;
   scene.sample = sample;
   return scene;
-}
-
-std::string caption_of(const ShapeScene& scene) {
-  const double size = (scene.radius - kMinRadius) / (kMaxRadius - kMinRadius);
-  const char* size_word = size < 1.0 / 3 ? "small" : size < 2.0 / 3 ? "medium-sized" : "large";
-  const auto third = [](double at) { return at < 0.44 ? 0 : at > 0.56 ? 2 : 1; };
-  static constexpr std::array<const char*, 9> kPlaces = {
-      "in the upper left", "at the top",    "in the upper right",
-      "on the left",       "in the middle", "on the right",
-      "in the lower left", "at the bottom", "in the lower right"};
-  const char* place =
-      kPlaces[static_cast<std::size_t>(3 * third(scene.center_y) + third(scene.center_x))];
-  const char* tone = scene.background < 0.46   ? "dark grey"
-                     : scene.background > 0.54 ? "light grey"
-                                               : "grey";
-  const std::string name = shape_class_name(scene.label);
-  const char* article = std::string("aeiou").find(size_word[0]) != std::string::npos ? "an" : "a";
-  return str_cat(article, " ", size_word, " ", name, " ", place, " on a ", tone, " background");
 }
 
 Image render_scene(const ShapeScene& scene, int side) {

@@ -13,6 +13,10 @@ namespace titan {
 /// Ten classes; each has a shape and a colour that no other has, so both tell the class.
 inline constexpr int kNumShapeClasses = 10;
 
+/// Radius of a drawn shape, in parts of the picture's side.
+inline constexpr double kMinShapeRadius = 0.26;
+inline constexpr double kMaxShapeRadius = 0.38;
+
 struct ShapeClass {
   Shape shape;
   const char* color_name;
@@ -43,7 +47,8 @@ struct ShapeScene {
 /// each class once.
 ShapeScene draw_scene(std::uint64_t seed, std::uint64_t sample);
 
-/// "a small red circle in the upper left on a dark grey background"
+/// "a small red circle in the upper left on a dark grey background"; other wordings:
+/// shape_captions.h.
 std::string caption_of(const ShapeScene& scene);
 
 /// Renders the scene as side x side kRgb pixels, edges anti-aliased, with a little noise.

@@ -8,6 +8,7 @@
 #include "titan/models/flux/config.h"
 #include "titan/tools/convert.h"
 #include "titan/tools/convert_data.h"
+#include "titan/tools/make_encoders.h"
 #include "titan/tools/make_shapes.h"
 #include "titan/tools/plan.h"
 #include "titan/tools/sample.h"
@@ -40,6 +41,8 @@ const std::vector<Verb>& verbs() {
        plan_main},
       {"make-shapes", "renders the embedded data set: coloured shapes with classes and captions",
        make_shapes_main},
+      {"make-encoders", "writes small text encoders with random weights for captions at hand",
+       make_encoders_main},
       {"convert-data", "turns preprocessed samples from Arrow files into row shards, or back",
        convert_data_main},
       {"check-shapes", "scores pictures of coloured shapes by pixel statistics", check_shapes_main},
