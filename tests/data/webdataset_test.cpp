@@ -58,7 +58,7 @@ TEST_CASE("Text members give caption and class", "[data]") {
   CHECK(decode({.txt = "a", .json = R"({"caption":"b","cls":3})", .label = {}}).label == 3);
   CHECK(decode({.txt = {}, .json = R"({"caption":"b"})", .label = " 7\n"}).caption == "b");
   CHECK(decode({.txt = {}, .json = R"({"cls":3})", .label = " 7\n"}).label == 7);
-  CHECK(decode({.txt = {}, .json = "[1, 2]", .label = {}}).caption.empty());
+  CHECK_FALSE(decode({.txt = {}, .json = "[1, 2]", .label = {}}).caption.has_value());
   const auto error = [](const TextMembers& members) {
     return message_of(decode_text_members(members, "cls").status());
   };

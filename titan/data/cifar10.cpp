@@ -6,6 +6,7 @@
 
 #include "titan/config/job_config.h"
 #include "titan/data/builtin_datasets.h"
+#include "titan/data/dataset_path.h"
 #include "titan/data/sample_parts.h"
 #include "titan/io/mapped_file.h"
 

@@ -6,6 +6,8 @@
 
 #include "titan/config/job_config.h"
 #include "titan/data/builtin_datasets.h"
+#include "titan/data/dataset_path.h"
+#include "titan/data/image_sample.h"
 #include "titan/data/sample_parts.h"
 #include "titan/io/errno_status.h"
 #include "titan/io/file_descriptor.h"
@@ -35,14 +37,13 @@ class ClassFolder : public Dataset {
   StatusOr<Sample> read(int64_t index, const DrawKey& key) const override {
     const Entry& entry = entries_.at(static_cast<std::size_t>(index));
     TITAN_ASSIGN_OR_RETURN(const std::string bytes, read_file((root_ / entry.path).string()));
-    StatusOr<Image> image = load_training_image(
-        {reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, options_,
-        {.seed = key.seed, .epoch = key.epoch, .sample = static_cast<std::uint64_t>(index)});
-    if (!image.ok()) return annotate(image.status(), describe(index));
-    Sample sample;
-    sample.fields.set("image", image_tensor(*image));
-    sample.fields.set("label", label_tensor(entry.label));
-    sample.caption = "a photo of a " + names_[entry.label];
+    StatusOr<Sample> sample = image_sample(bytes,
+                                           {.key = entry.path,
+                                            .caption = "a photo of a " + names_[entry.label],
+                                            .label = entry.label,
+                                            .timestep = {}},
+                                           options_, index, key);
+    if (!sample.ok()) return annotate(sample.status(), entry.path);
     return sample;
   }
 
@@ -83,25 +84,6 @@ StatusOr<std::vector<std::string>> class_names_in(const fs::path& root) {
   return names;
 }
 
-/// Images below `root`/`name`, sorted by path.
-StatusOr<std::vector<Entry>> images_of(const fs::path& root, const std::string& name,
-                                       int64_t label) {
-  std::vector<Entry> entries;
-  std::error_code error;
-  fs::recursive_directory_iterator file(root / name,
-                                        fs::directory_options::follow_directory_symlink, error);
-  for (; !error && file != fs::recursive_directory_iterator(); file.increment(error)) {
-    std::error_code ignored;
-    const bool hidden = file->path().filename().string().starts_with('.');
-    if (!hidden && ends_in(file->path(), image_endings()) && !file->is_directory(ignored))
-      entries.push_back({file->path().lexically_relative(root).string(), label});
-  }
-  if (error) return errno_status(error.value(), "list folder", (root / name).string());
-  std::sort(entries.begin(), entries.end(),
-            [](const Entry& a, const Entry& b) { return a.path < b.path; });
-  return entries;
-}
-
 }  // namespace
 
 StatusOr<std::unique_ptr<Dataset>> open_class_folder(const JobConfig& config) {
@@ -109,10 +91,10 @@ StatusOr<std::unique_ptr<Dataset>> open_class_folder(const JobConfig& config) {
   TITAN_ASSIGN_OR_RETURN(std::vector<std::string> names, class_names_in(root));
   std::vector<Entry> entries;
   for (std::size_t label = 0; label < names.size(); ++label) {
-    TITAN_ASSIGN_OR_RETURN(std::vector<Entry> found,
-                           images_of(root, names[label], static_cast<int64_t>(label)));
-    entries.insert(entries.end(), std::make_move_iterator(found.begin()),
-                   std::make_move_iterator(found.end()));
+    TITAN_ASSIGN_OR_RETURN(const std::vector<std::string> found,
+                           files_below(root / names[label], image_endings()));
+    for (const std::string& path : found)
+      entries.push_back({names[label] + "/" + path, static_cast<int64_t>(label)});
   }
   if (entries.empty())
     return not_found("[class_folder] no images in ", root.string(),

@@ -8,6 +8,7 @@
 
 #include "titan/config/job_config.h"
 #include "titan/data/builtin_datasets.h"
+#include "titan/data/dataset_path.h"
 #include "titan/data/encoded_rows.h"
 #include "titan/data/finite_copy.h"
 #include "titan/data/sample_parts.h"

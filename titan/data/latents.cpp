@@ -10,6 +10,7 @@
 #include "titan/base/log.h"
 #include "titan/config/job_config.h"
 #include "titan/data/builtin_datasets.h"
+#include "titan/data/dataset_path.h"
 #include "titan/data/sample_parts.h"
 #include "titan/data/tensor_file.h"
 

@@ -27,6 +27,7 @@ TrainingImageOptions training_image_options(const JobConfig& config) {
   options.crop = config.dataset.crop == "center" ? CropRule::kCenter : CropRule::kRandom;
   options.flip = config.dataset.flip;
   options.skip_small = !config.dataset.allow_upscale;
+  options.fast_jpeg = config.dataset.fast_jpeg;
   return options;
 }
 
@@ -48,16 +49,6 @@ Status check_label(int64_t label, int64_t num_classes) {
                           "; dataset.num_classes)");
 }
 
-StatusOr<fs::path> dataset_path(const JobConfig& config) {
-  const std::string& name = config.training.dataset;
-  const std::string path = config.training.dataset_path.value_or("");
-  if (path.empty()) return invalid_argument("[", name, "] training.dataset_path is not set");
-  std::error_code error;
-  if (!fs::exists(path, error))
-    return not_found("[", name, "] training.dataset_path does not exist (", path, ")");
-  return fs::path(path);
-}
-
 bool ends_in(const fs::path& file, const std::vector<std::string>& endings) {
   std::string name = file.filename().string();
   std::transform(name.begin(), name.end(), name.begin(),
@@ -76,6 +67,23 @@ StatusOr<std::vector<fs::path>> files_ending_in(const fs::path& folder,
     const bool hidden = entry->path().filename().string().starts_with('.');
     if (!hidden && entry->is_regular_file(ignored) && ends_in(entry->path(), endings))
       files.push_back(entry->path());
+  }
+  if (error) return errno_status(error.value(), "list folder", folder.string());
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+StatusOr<std::vector<std::string>> files_below(const fs::path& folder,
+                                               const std::vector<std::string>& endings) {
+  std::vector<std::string> files;
+  std::error_code error;
+  fs::recursive_directory_iterator file(folder, fs::directory_options::follow_directory_symlink,
+                                        error);
+  for (; !error && file != fs::recursive_directory_iterator(); file.increment(error)) {
+    std::error_code ignored;
+    const bool hidden = file->path().filename().string().starts_with('.');
+    if (!hidden && ends_in(file->path(), endings) && !file->is_directory(ignored))
+      files.push_back(file->path().lexically_relative(folder).string());
   }
   if (error) return errno_status(error.value(), "list folder", folder.string());
   std::sort(files.begin(), files.end());

@@ -1,4 +1,5 @@
-// sample_parts.h: what the data sets share: settings of images, tensors of a sample, paths.
+// sample_parts.h: what the data sets share: settings of images, tensors of a sample, lists of
+// files.
 #pragma once
 
 #include <cstdint>
@@ -33,13 +34,15 @@ at::Tensor label_tensor(int64_t label);
 /// An error where `label` is not a class: "class id out of range".
 Status check_label(int64_t label, int64_t num_classes);
 
-/// training.dataset_path, checked to exist; an error that names the data set and the key.
-StatusOr<std::filesystem::path> dataset_path(const JobConfig& config);
-
 /// Regular files in `folder` whose name ends in one of `endings` (compared in lower case), sorted.
 StatusOr<std::vector<std::filesystem::path>> files_ending_in(
     const std::filesystem::path& folder, const std::vector<std::string>& endings);
 bool ends_in(const std::filesystem::path& file, const std::vector<std::string>& endings);
+
+/// Regular files anywhere below `folder` with such an ending, as paths relative to it, sorted.
+/// Hidden files are left out, links to folders followed.
+StatusOr<std::vector<std::string>> files_below(const std::filesystem::path& folder,
+                                               const std::vector<std::string>& endings);
 
 /// Endings of image files that can be decoded.
 const std::vector<std::string>& image_endings();

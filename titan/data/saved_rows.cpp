@@ -20,12 +20,6 @@ struct Columns {
   int timestep = -1;  ///< -1: absent
 };
 
-std::string names_of(const ArrowStreamFile& file) {
-  std::string names;
-  for (const ArrowField& field : file.fields()) names += (names.empty() ? "" : ", ") + field.name;
-  return names;
-}
-
 StatusOr<Columns> find_columns(const ArrowStreamFile& file, const std::string& speaker) {
   const auto refuse = [&](const auto&... why) {
     return invalid_argument("[", speaker, "] ", file.path(), ": ", why...);
@@ -35,7 +29,7 @@ StatusOr<Columns> find_columns(const ArrowStreamFile& file, const std::string& s
   for (std::size_t i = 0; i < kNumEncodedFields; ++i) {
     const int column = file.find(kEncodedFields[i]);
     if (column < 0)
-      return refuse("no column '", kEncodedFields[i], "' (it has ", names_of(file), ")");
+      return refuse("no column '", kEncodedFields[i], "' (it has ", file.column_names(), ")");
     if (kind(column).kind != ArrowKind::kBytes)
       return refuse("column '", kEncodedFields[i], "' has type ", kind(column).type,
                     ", not binary (npy arrays)");

@@ -83,4 +83,23 @@ StatusOr<TextFields> decode_text_members(const TextMembers& members,
   return fields;
 }
 
+Status decode_coco_json(const std::optional<std::string>& json, TextFields& fields) {
+  if (!json) return data_loss("no json member, which gives the timestep");
+  const Json object = Json::parse(*json, nullptr, /*allow_exceptions=*/false);
+  if (!object.is_object()) return data_loss("member json is no object");
+  const auto timestep = object.find("timestep");
+  if (timestep == object.end() || !timestep->is_number_integer())
+    return data_loss("key 'timestep' of member json is ",
+                     timestep == object.end() ? "missing" : "no integer");
+  fields.timestep = timestep->get<int64_t>();
+  const auto id = object.find("id");
+  if (id == object.end()) return ok_status();
+  if (id->is_string()) {
+    fields.id = id->get<std::string>();
+  } else if (id->is_number_integer()) {
+    fields.id = str_cat(id->get<int64_t>());
+  }
+  return ok_status();
+}
+
 }  // namespace titan

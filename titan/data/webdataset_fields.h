@@ -20,14 +20,19 @@ struct TextMembers {
 };
 
 struct TextFields {
-  std::string caption;  ///< txt, else the key `caption` of json, else empty
-  std::optional<int64_t>
-      label;  ///< the label member as an integer, else that key of json (a number or digits)
+  std::optional<std::string> caption;  ///< txt, else the key `caption` of json
+  std::optional<int64_t> label;  ///< the label member, else that key of json (a number or digits)
+  std::optional<int64_t> timestep;  ///< of decode_coco_json
+  std::optional<std::string> id;    ///< of decode_coco_json
 };
 
 /// Decodes them. kDataLoss for a caption that is not UTF-8, json that does not parse, or a label
 /// that is no integer.
 StatusOr<TextFields> decode_text_members(const TextMembers& members,
                                          const std::string& label_field);
+
+/// Adds what the json member of the COCO subset says: `timestep`, and `id` where it is there (text
+/// or number: COCO's own, without zeros in front). kDataLoss without json or an integer timestep.
+Status decode_coco_json(const std::optional<std::string>& json, TextFields& fields);
 
 }  // namespace titan

@@ -6,6 +6,8 @@ ArrowFieldKind arrow_kind_of(ArrowType type) {
   switch (type) {
     case NANOARROW_TYPE_NA:
       return {ArrowKind::kNull};
+    case NANOARROW_TYPE_STRUCT:
+      return {ArrowKind::kStruct};
     case NANOARROW_TYPE_BINARY:
       return {ArrowKind::kBytes, 4};
     case NANOARROW_TYPE_LARGE_BINARY:

@@ -5,37 +5,50 @@
 namespace titan {
 namespace {
 
-bool is_null(const std::byte* validity, int64_t row) {
+bool has_null(const std::byte* validity, int64_t row) {
   return validity != nullptr &&
          (std::to_integer<unsigned>(validity[row / 8]) >> (row % 8) & 1U) == 0;
 }
 
 }  // namespace
 
-int ArrowStreamFile::find(std::string_view column) const {
+std::string ArrowStreamFile::column_names() const {
+  std::string names;
+  for (const ArrowField& field : fields_)
+    if (field.parent < 0) names += (names.empty() ? "" : ", ") + field.name;
+  return names;
+}
+
+int ArrowStreamFile::find(int parent, std::string_view name) const {
   int found = -1;
   for (std::size_t i = 0; i < fields_.size(); ++i) {
-    if (fields_[i].name != column) continue;
+    if (fields_[i].parent != parent || fields_[i].name != name) continue;
     if (found >= 0) return -1;
     found = static_cast<int>(i);
   }
   return found;
 }
 
-ArrowStreamFile::Place ArrowStreamFile::find(int column, int64_t row) const {
+ArrowStreamFile::Place ArrowStreamFile::place(int column, int64_t row) const {
   TITAN_CHECK(column >= 0 && static_cast<std::size_t>(column) < fields_.size(),
               "[arrow] no such column (", column, ")");
   const auto [batch, row_of_batch] = batches_.find(row);
   return {&columns_[batch * fields_.size() + static_cast<std::size_t>(column)], row_of_batch};
 }
 
+bool ArrowStreamFile::is_null(int column, int64_t row) const {
+  for (; column >= 0; column = fields_[static_cast<std::size_t>(column)].parent) {
+    const Place at = place(column, row);
+    if (at.column->all_null || has_null(at.column->validity, at.row)) return true;
+  }
+  return false;
+}
+
 StatusOr<std::optional<std::span<const std::byte>>> ArrowStreamFile::bytes(int column,
                                                                            int64_t row) const {
-  const Place place = find(column, row);
+  const Place place = this->place(column, row);
   const ArrowField& field = fields_[static_cast<std::size_t>(column)];
-  if (field.kind == ArrowKind::kNull || place.column->all_null ||
-      is_null(place.column->validity, place.row))
-    return std::nullopt;
+  if (is_null(column, row)) return std::nullopt;
   TITAN_CHECK(field.kind == ArrowKind::kBytes || field.kind == ArrowKind::kText,
               "[arrow] not a column of bytes (", field.name, ": ", field.type, ")");
   const int width = widths_[static_cast<std::size_t>(column)];
@@ -53,11 +66,9 @@ StatusOr<std::optional<std::span<const std::byte>>> ArrowStreamFile::bytes(int c
 }
 
 StatusOr<std::optional<int64_t>> ArrowStreamFile::integer(int column, int64_t row) const {
-  const Place place = find(column, row);
+  const Place place = this->place(column, row);
   const auto field = static_cast<std::size_t>(column);
-  if (fields_[field].kind == ArrowKind::kNull || place.column->all_null ||
-      is_null(place.column->validity, place.row))
-    return std::nullopt;
+  if (is_null(column, row)) return std::nullopt;
   TITAN_CHECK(fields_[field].kind == ArrowKind::kInteger, "[arrow] not a column of integers (",
               fields_[field].name, ": ", fields_[field].type, ")");
   const std::byte* at = place.column->data.data() + place.row * widths_[field];

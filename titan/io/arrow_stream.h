@@ -18,12 +18,13 @@
 namespace titan {
 
 /// Kinds of columns that can be read. Others are kept by name and refused when they are asked for.
-enum class ArrowKind : std::uint8_t { kBytes, kText, kInteger, kNull, kOther };
+enum class ArrowKind : std::uint8_t { kBytes, kText, kInteger, kNull, kStruct, kOther };
 
 struct ArrowField {
   std::string name;
   ArrowKind kind = ArrowKind::kOther;
   std::string type;  ///< nanoarrow's name: "binary", "large_string", "int32"
+  int parent = -1;   ///< the struct that it is part of; -1: a column
 };
 
 /// A mapped file. Opening walks the messages' headers and touches no values; any row is then found
@@ -37,9 +38,15 @@ class ArrowStreamFile {
 
   const std::string& path() const { return file_.path(); }
   std::size_t size_bytes() const { return file_.size(); }
+  /// Columns, each struct followed by its parts.
   const std::vector<ArrowField>& fields() const { return fields_; }
-  /// Index of the top-level column, -1 where there is none (or two).
-  int find(std::string_view column) const;
+  /// "key, png, txt": the columns, for messages.
+  std::string column_names() const;
+  /// Index of the column, -1 where there is none (or two).
+  int find(std::string_view column) const { return find(-1, column); }
+  /// Index of the part `name` of the struct with the index `parent`, -1 where there is none (or
+  /// two).
+  int find(int parent, std::string_view name) const;
 
   int64_t num_rows() const { return batches_.total(); }
   std::size_t num_batches() const { return batches_.size(); }
@@ -47,7 +54,7 @@ class ArrowStreamFile {
   bool has_end_mark() const { return has_end_mark_; }
 
   /// Bytes of a kBytes or kText column at `row` in [0, num_rows()), valid as long as this object;
-  /// no value where it is null. An error for hostile offsets.
+  /// no value where it, or the struct around it, is null. An error for hostile offsets.
   StatusOr<std::optional<std::span<const std::byte>>> bytes(int column, int64_t row) const;
   /// Value of a kInteger column; kNull columns are all null.
   StatusOr<std::optional<int64_t>> integer(int column, int64_t row) const;
@@ -69,7 +76,8 @@ class ArrowStreamFile {
     const Column* column;
     int64_t row;  ///< within the batch
   };
-  Place find(int column, int64_t row) const;
+  Place place(int column, int64_t row) const;
+  bool is_null(int column, int64_t row) const;
 
   MappedFile file_;
   std::vector<ArrowField> fields_;

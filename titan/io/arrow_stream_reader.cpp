@@ -130,19 +130,28 @@ struct ArrowStreamFile::Reader {
       return unsupported(str_cat("has a dictionary-encoded column ('", name, "')"));
     if (ArrowIpcDecoderSetSchema(&decoder.ipc, &decoder.schema, &decoder.error) != NANOARROW_OK)
       return refuse(str_cat("has a schema that cannot be used (", said(), ")"));
-    for (int64_t i = 0; i < decoder.schema.n_children; ++i) {
-      const ArrowSchema* child = decoder.schema.children[i];
+    TITAN_RETURN_IF_ERROR(read_fields(decoder.schema, -1));
+    has_schema = true;
+    return ok_status();
+  }
+
+  /// The children of `schema`, depth first. The verifier has bounded the depth.
+  Status read_fields(const ArrowSchema& schema, int parent) {
+    for (int64_t i = 0; i < schema.n_children; ++i) {
+      const ArrowSchema* child = schema.children[i];
       ArrowSchemaView view;
       if (ArrowSchemaViewInit(&view, child, &decoder.error) != NANOARROW_OK)
         return refuse(str_cat("has a damaged schema (", said(), ")"));
       const ArrowFieldKind kind = arrow_kind_of(view.type);
+      const auto index = static_cast<int>(out.fields_.size());
       out.fields_.push_back({.name = child->name == nullptr ? "" : child->name,
                              .kind = kind.kind,
-                             .type = ArrowTypeString(view.type)});
+                             .type = ArrowTypeString(view.type),
+                             .parent = parent});
       out.widths_.push_back(kind.width);
       out.unsigned_.push_back(kind.is_unsigned);
+      if (kind.kind == ArrowKind::kStruct) TITAN_RETURN_IF_ERROR(read_fields(*child, index));
     }
-    has_schema = true;
     return ok_status();
   }
 
@@ -161,14 +170,26 @@ struct ArrowStreamFile::Reader {
     const int64_t rows = view->length;
     if (rows < 0 || rows > kMaxRows - out.num_rows())
       return refuse(str_cat("record batch ", batch, " claims ", rows, " rows"));
-    for (std::size_t i = 0; i < out.fields_.size(); ++i) {
-      StatusOr<Column> column = read_column(i, *view->children[i], rows, body);
+    std::size_t field = 0;
+    TITAN_RETURN_IF_ERROR(read_columns(*view, rows, body, field));
+    TITAN_CHECK(out.batches_.add(rows), "[arrow] too many rows");  // not beyond kMaxRows
+    return ok_status();
+  }
+
+  /// The children of `view` in the order of read_fields; `field` is the next one's index.
+  Status read_columns(const ArrowArrayView& view, int64_t rows, std::span<const std::byte> body,
+                      std::size_t& field) {
+    for (int64_t i = 0; i < view.n_children; ++i) {
+      const ArrowArrayView& child = *view.children[i];
+      const ArrowField& own = out.fields_[field];
+      StatusOr<Column> column = read_column(field++, child, rows, body);
       if (!column.ok())
-        return refuse(str_cat("record batch ", batch, ", column '", out.fields_[i].name,
+        return refuse(str_cat("record batch ", out.batches_.size(), ", column '", own.name,
                               "': ", message_of(column.status())));
       out.columns_.push_back(*column);
+      if (own.kind == ArrowKind::kStruct)
+        TITAN_RETURN_IF_ERROR(read_columns(child, rows, body, field));
     }
-    TITAN_CHECK(out.batches_.add(rows), "[arrow] too many rows");  // not beyond kMaxRows
     return ok_status();
   }
 
@@ -202,6 +223,7 @@ struct ArrowStreamFile::Reader {
       if (view.null_count != rows) return data_loss("says nulls and has no validity bits");
       column.all_null = true;
     }
+    if (kind == ArrowKind::kStruct) return column;
     const auto width = static_cast<std::uint64_t>(out.widths_[field]);
     TITAN_ASSIGN_OR_RETURN(const std::span<const std::byte> first, buffer(1));
     const bool is_integer = kind == ArrowKind::kInteger;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "titan/base/status.h"
@@ -14,9 +15,14 @@ namespace titan::image_codecs {
 struct Decoded {
   Image image;
   int orientation = 1;  ///< EXIF value, 1 to 8
+  int full_width = 0;   ///< of the stored picture, where `image` is a smaller one; else 0
+  int full_height = 0;
 };
 
-StatusOr<Decoded> decode_jpeg(std::span<const std::uint8_t> bytes, const DecodeLimits& limits);
+/// With `cover`: at the smallest of 1/1, 1/2, 1/4 and 1/8 of its sides (rounded up) that, upright,
+/// still covers it.
+StatusOr<Decoded> decode_jpeg(std::span<const std::uint8_t> bytes, const DecodeLimits& limits,
+                              const std::optional<CoverSides>& cover);
 StatusOr<Decoded> decode_png(std::span<const std::uint8_t> bytes, const DecodeLimits& limits);
 StatusOr<Decoded> decode_webp(std::span<const std::uint8_t> bytes, const DecodeLimits& limits);
 

@@ -1,6 +1,7 @@
 #include "titan/io/image_decode.h"
 
 #include <cstring>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -27,8 +28,9 @@ const char* unsupported_format(std::span<const std::uint8_t> bytes) {
 }
 
 StatusOr<image_codecs::Decoded> decode_stored(std::span<const std::uint8_t> bytes,
-                                              const DecodeLimits& limits) {
-  if (has(bytes, 0, "\xff\xd8\xff")) return image_codecs::decode_jpeg(bytes, limits);
+                                              const DecodeLimits& limits,
+                                              const std::optional<CoverSides>& cover) {
+  if (has(bytes, 0, "\xff\xd8\xff")) return image_codecs::decode_jpeg(bytes, limits, cover);
   if (has(bytes, 0, "\x89PNG\r\n\x1a\n")) return image_codecs::decode_png(bytes, limits);
   if (has(bytes, 0, "RIFF") && has(bytes, 8, "WEBP"))
     return image_codecs::decode_webp(bytes, limits);
@@ -59,8 +61,22 @@ Status check_size(std::int64_t width, std::int64_t height, std::int64_t bytes_ea
 }  // namespace image_codecs
 
 StatusOr<Image> decode_image(std::span<const std::uint8_t> bytes, const DecodeLimits& limits) {
-  TITAN_ASSIGN_OR_RETURN(image_codecs::Decoded decoded, decode_stored(bytes, limits));
+  TITAN_ASSIGN_OR_RETURN(image_codecs::Decoded decoded, decode_stored(bytes, limits, {}));
   return apply_orientation(std::move(decoded.image), decoded.orientation);
+}
+
+StatusOr<ScaledImage> decode_image_covering(std::span<const std::uint8_t> bytes,
+                                            const CoverSides& cover, const DecodeLimits& limits) {
+  TITAN_ASSIGN_OR_RETURN(image_codecs::Decoded decoded, decode_stored(bytes, limits, cover));
+  int width = decoded.full_width, height = decoded.full_height;
+  if (swaps_sides(decoded.orientation)) std::swap(width, height);
+  ScaledImage scaled{apply_orientation(std::move(decoded.image), decoded.orientation), width,
+                     height};
+  if (scaled.full_width == 0) {
+    scaled.full_width = scaled.image.width;
+    scaled.full_height = scaled.image.height;
+  }
+  return scaled;
 }
 
 }  // namespace titan

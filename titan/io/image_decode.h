@@ -28,4 +28,23 @@ struct DecodeLimits {
 /// damage inside (not at the end) of the data.
 StatusOr<Image> decode_image(std::span<const std::uint8_t> bytes, const DecodeLimits& limits = {});
 
+/// Sides in pixels that a picture must at least keep.
+struct CoverSides {
+  int width = 1;
+  int height = 1;
+};
+
+/// A picture that may be smaller than the one in the file, whose upright sides stand beside it.
+struct ScaledImage {
+  Image image;
+  int full_width = 0;
+  int full_height = 0;
+};
+
+/// As decode_image, but a JPEG comes at 1/2, 1/4 or 1/8 of its sides (rounded up) where that still
+/// covers `cover`: libjpeg then computes fewer pixels from each block (scaled inverse DCT).
+StatusOr<ScaledImage> decode_image_covering(std::span<const std::uint8_t> bytes,
+                                            const CoverSides& cover,
+                                            const DecodeLimits& limits = {});
+
 }  // namespace titan

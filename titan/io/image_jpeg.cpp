@@ -111,9 +111,24 @@ void read_rows(jpeg_decompress_struct& info, Image& image) {
   }
 }
 
+int scaled_side(JDIMENSION side, int denominator) {
+  return (static_cast<int>(side) + denominator - 1) / denominator;
+}
+
+/// Largest of 8, 4, 2 by which the upright picture may be divided; 1 where none covers.
+int largest_denominator(const jpeg_decompress_struct& info, int orientation, CoverSides cover) {
+  if (swaps_sides(orientation)) std::swap(cover.width, cover.height);
+  for (const int denominator : {8, 4, 2})
+    if (scaled_side(info.image_width, denominator) >= cover.width &&
+        scaled_side(info.image_height, denominator) >= cover.height)
+      return denominator;
+  return 1;
+}
+
 }  // namespace
 
-StatusOr<Decoded> decode_jpeg(std::span<const std::uint8_t> bytes, const DecodeLimits& limits) {
+StatusOr<Decoded> decode_jpeg(std::span<const std::uint8_t> bytes, const DecodeLimits& limits,
+                              const std::optional<CoverSides>& cover) {
   JpegDecoder decoder;
   jpeg_decompress_struct& info = decoder.info;
   const bool have_header = decoder.attempt([&] {
@@ -131,9 +146,16 @@ StatusOr<Decoded> decode_jpeg(std::span<const std::uint8_t> bytes, const DecodeL
   TITAN_RETURN_IF_ERROR(check_size(info.image_width, info.image_height,
                                    num_components * (jpeg_has_multiple_scans(&info) ? 3 : 1),
                                    limits));
-  Decoded decoded{
-      Image(static_cast<int>(info.image_width), static_cast<int>(info.image_height), mode),
-      stored_orientation(info)};
+  Decoded decoded{.image = {}, .orientation = stored_orientation(info)};
+  const int denominator = cover ? largest_denominator(info, decoded.orientation, *cover) : 1;
+  if (denominator > 1) {
+    info.scale_num = 1;
+    info.scale_denom = static_cast<unsigned>(denominator);
+    decoded.full_width = static_cast<int>(info.image_width);
+    decoded.full_height = static_cast<int>(info.image_height);
+  }
+  decoded.image = Image(scaled_side(info.image_width, denominator),
+                        scaled_side(info.image_height, denominator), mode);
   // Data that end early come out as gray: the memory source then hands libjpeg an end-of-image
   // marker.
   if (!decoder.attempt([&] { read_rows(info, decoded.image); }))

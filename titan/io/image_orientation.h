@@ -16,6 +16,9 @@ std::optional<int> exif_orientation(std::span<const std::uint8_t> exif);
 /// Value of tiff:Orientation in an XMP packet.
 std::optional<int> xmp_orientation(std::span<const std::uint8_t> xmp);
 
+/// True where that turns width into height: orientations 5 to 8.
+constexpr bool swaps_sides(int orientation) { return orientation >= 5 && orientation <= 8; }
+
 /// Turns `image` upright: mirrored and rotated as EXIF orientation 2 to 8 says; any other value
 /// leaves it alone.
 Image apply_orientation(Image image, int orientation);

@@ -18,6 +18,7 @@ struct TrainingImageOptions {
   CropRule crop = CropRule::kRandom;
   bool flip = false;        ///< mirror left-right in half of the draws
   bool skip_small = false;  ///< refuse an image with a side below the target's
+  bool fast_jpeg = false;   ///< decode a JPEG at 1/2, 1/4 or 1/8 where that still covers the target
   DecodeLimits limits;
 };
 
@@ -32,7 +33,9 @@ struct ImageDrawKey {
 /// Decodes, turns upright, tests the size, resizes to cover height x width in the file's own mode,
 /// crops along the long side, converts to RGB, flips: the reference trainer's order. A random crop
 /// draws uniformly from all offsets. Errors: decode_image's; kInvalidArgument for an image that
-/// skip_small refuses.
+/// skip_small refuses. With fast_jpeg a large JPEG is decoded smaller first
+/// (decode_image_covering); sizes, the skip rule and the crop are those of the exact way, the
+/// pixels are not.
 StatusOr<Image> load_training_image(std::span<const std::uint8_t> bytes,
                                     const TrainingImageOptions& options, const ImageDrawKey& key);
 

@@ -1,0 +1,96 @@
+#include "titan/io/mds_shard.h"
+
+#include <algorithm>
+#include <memory>
+
+#include <zstd.h>
+
+#include "titan/io/atomic_file.h"
+#include "titan/io/unaligned.h"
+
+namespace titan {
+namespace {
+
+constexpr std::uint64_t kWord = sizeof(std::uint32_t);
+
+}  // namespace
+
+StatusOr<MdsShard> MdsShard::open(const std::string& path, const MdsShardInfo& info) {
+  MdsShard shard;
+  TITAN_ASSIGN_OR_RETURN(shard.file_, MappedFile::open(path));
+  shard.columns_ = info.columns;
+  const std::uint64_t size = shard.file_.size();
+  if (size != info.raw_bytes)
+    return data_loss("[mds] ", path, " has ", size, " bytes, index.json says ", info.raw_bytes);
+  const auto count = static_cast<std::uint64_t>(info.num_samples);
+  if (size < kWord * (count + 2))
+    return data_loss("[mds] ", path, " is too short for the offsets of ", count, " samples (", size,
+                     " bytes)");
+  const auto stored = load_unaligned<std::uint32_t>(shard.file_.data());
+  if (stored != count)
+    return data_loss("[mds] ", path, " holds ", stored, " samples, index.json says ", count);
+  return shard;
+}
+
+StatusOr<std::vector<std::span<const std::byte>>> MdsShard::values(int64_t row) const {
+  const std::span<const std::byte> bytes = file_.bytes();
+  const auto word = [&](std::uint64_t at) {
+    return std::uint64_t{load_unaligned<std::uint32_t>(bytes.data() + at)};
+  };
+  const std::uint64_t begin = word(kWord * (static_cast<std::uint64_t>(row) + 1));
+  const std::uint64_t end = word(kWord * (static_cast<std::uint64_t>(row) + 2));
+  if (begin > end || end > bytes.size())
+    return data_loss("[mds] ", path(), " sample ", row, ": offsets out of range (", begin, " to ",
+                     end, " of ", bytes.size(), ")");
+  TITAN_RETURN_IF_ERROR(file_.populate(begin, end - begin));
+  const auto num_sizes = static_cast<std::uint64_t>(std::count_if(
+      columns_.begin(), columns_.end(), [](const MdsColumn& column) { return !column.size; }));
+  std::uint64_t size_at = begin;
+  std::uint64_t at = begin + kWord * num_sizes;
+  std::vector<std::span<const std::byte>> values;
+  for (const MdsColumn& column : columns_) {
+    if (at > end) break;  // also where the sizes themselves do not fit
+    std::uint64_t size = column.size.value_or(0);
+    if (!column.size) {
+      size = word(size_at);
+      size_at += kWord;
+    }
+    if (size > end - at) break;
+    values.push_back(bytes.subspan(at, size));
+    at += size;
+  }
+  if (values.size() != columns_.size() || at != end)
+    return data_loss("[mds] ", path(), " sample ", row, ": the values do not fill its ",
+                     end - begin, " bytes");
+  return values;
+}
+
+Status unpack_zstd(const std::string& zip_path, const std::string& path, std::uint64_t raw_bytes) {
+  TITAN_ASSIGN_OR_RETURN(const MappedFile zip, MappedFile::open(zip_path));
+  const auto refuse = [&](const auto&... why) {
+    return data_loss("[mds] ", zip_path, " ", why...);
+  };
+  const std::unique_ptr<ZSTD_DCtx, decltype(&ZSTD_freeDCtx)> context(ZSTD_createDCtx(),
+                                                                     ZSTD_freeDCtx);
+  TITAN_CHECK(context != nullptr, "[mds] out of memory");
+  TITAN_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::create(path));
+  std::vector<char> buffer(ZSTD_DStreamOutSize());
+  ZSTD_inBuffer in{zip.data(), zip.size(), 0};
+  std::uint64_t written = 0;
+  std::size_t left = 1;  // 0 at the end of a frame
+  for (;;) {
+    ZSTD_outBuffer out{buffer.data(), buffer.size(), 0};
+    left = ZSTD_decompressStream(context.get(), &out, &in);
+    if (ZSTD_isError(left) != 0) return refuse("is damaged (", ZSTD_getErrorName(left), ")");
+    written += out.pos;
+    if (written > raw_bytes)
+      return refuse("holds more than the ", raw_bytes, " bytes that index.json says");
+    TITAN_RETURN_IF_ERROR(file.write(buffer.data(), out.pos));
+    if (in.pos == in.size && out.pos < out.size) break;
+  }
+  if (left != 0) return refuse("ends early (", written, " of ", raw_bytes, " bytes)");
+  if (written != raw_bytes) return refuse("holds ", written, " bytes, index.json says ", raw_bytes);
+  return file.commit();
+}
+
+}  // namespace titan
