@@ -30,7 +30,8 @@ std::string error_of(const JobConfig& config) { return message_of(open_dataset(c
 TEST_CASE("The registry names the data sets it knows", "[data]") {
   CHECK_THAT(error_of(config_of("imagnet")),
              Contains("'imagnet'") &&
-                 Contains("cc12m_preprocessed, cifar10, class_folder, coco_preprocessed"));
+                 Contains("cc12m_disk, cc12m_preprocessed, cc12m_test, cc12m_wds, cc12m_wds_30k, "
+                          "cifar10, class_folder, coco, coco_preprocessed, dummy"));
   const DatasetFactory factory = [](const JobConfig& config) -> StatusOr<std::unique_ptr<Dataset>> {
     return invalid_argument("mine, with seed ", config.training.img_size);
   };

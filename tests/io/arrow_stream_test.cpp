@@ -250,3 +250,45 @@ TEST_CASE("saved folder: what its json files may not say") {
 }
 
 }  // namespace titan
+
+// Written by pyarrow (scripts/make_data_goldens.py): structs with nulls, a struct of nulls in it.
+TEST_CASE("arrow: parts of structs are read like columns, null where the struct is") {
+  const std::string name = "tests/golden/saved_images/data-00001-of-00002.arrow";
+  const StatusOr<ArrowStreamFile> file = ArrowStreamFile::open(name);
+  INFO(message_of(file.status()));
+  REQUIRE(file.ok());
+  CHECK(file->column_names() == "__key__, jpg, json, png, txt, empty");
+  CHECK(file->num_rows() == 4);
+  CHECK(file->find("bytes") == -1);
+  const int json = file->find("json"), png = file->find("png");
+  REQUIRE(json >= 0);
+  CHECK(file->fields()[static_cast<std::size_t>(json)].kind == ArrowKind::kStruct);
+  const int caption = file->find(json, "caption"), id = file->find(json, "id");
+  const int timestep = file->find(json, "timestep"), none = file->find(json, "error_message");
+  CHECK(file->find(png, "caption") == -1);
+  CHECK(text_of(file->bytes(caption, 0)) == "json 3");
+  CHECK(text_of(file->bytes(id, 2)) == "5");
+  CHECK(**file->integer(timestep, 1) == 4);
+  CHECK(text_of(file->bytes(none, 0)) == "null");
+  CHECK(text_of(file->bytes(caption, 3)) == "null");
+  CHECK_FALSE(file->integer(timestep, 3)->has_value());
+  CHECK(text_of(file->bytes(file->find(png, "bytes"), 0)) == "null");  // the whole picture is
+  CHECK(text_of(file->bytes(file->find(png, "bytes"), 1)).starts_with("\x89PNG"));
+  CHECK(text_of(file->bytes(file->find(png, "bytes"), 2)) == "null");
+  CHECK(text_of(file->bytes(file->find(png, "path"), 2)) == "absent.png");
+  CHECK(text_of(file->bytes(file->find("empty"), 0)) == "null");
+}
+
+TEST_CASE("arrow: damage in structs") {
+  const TemporaryFolder folder;
+  const std::string good = slurp("tests/golden/saved_images/data-00000-of-00002.arrow");
+  std::mt19937 draw(11);
+  int opened = 0;
+  for (int i = 0; i < 400; ++i) {
+    std::string bytes = good;
+    for (int change = 0; change < 3; ++change)
+      bytes[draw() % bytes.size()] = static_cast<char>(draw());
+    opened += survives(folder, bytes) ? 1 : 0;
+  }
+  CHECK(opened > 0);
+}
