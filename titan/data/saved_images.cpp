@@ -27,8 +27,9 @@ struct Columns {
   int path = -1;
   int caption = -1;
   int key = -1;
-  int id = -1;        ///< COCO's
-  int timestep = -1;  ///< COCO's
+  int id = -1;         ///< COCO's, as text
+  int number_id = -1;  ///< or as a number
+  int timestep = -1;   ///< COCO's
 };
 
 /// Looks for the columns of one file.
@@ -105,7 +106,11 @@ class Finder {
     if (timestep < 0) return refuse("no 'timestep', neither in the struct 'json' nor as a column");
     TITAN_ASSIGN_OR_RETURN(out_.timestep, of_kind(timestep, ArrowKind::kInteger, "an integer"));
     const int id = find_in_json("id");
-    if (id >= 0 && field(id).kind == ArrowKind::kText) out_.id = id;
+    if (id >= 0 && field(id).kind != ArrowKind::kInteger) {
+      TITAN_ASSIGN_OR_RETURN(out_.id, of_kind(id, ArrowKind::kText, "string"));
+    } else {
+      out_.number_id = id;
+    }
     return ok_status();
   }
 
@@ -149,12 +154,7 @@ class SavedImages : public Dataset {
     TITAN_ASSIGN_OR_RETURN(const auto caption, text(file, columns.caption, row));
     if (!caption) return data_loss("the caption is null");
     facts.caption = *caption;
-    TITAN_ASSIGN_OR_RETURN(auto name, text(file, columns.id, row));
-    if (!name) {
-      TITAN_ASSIGN_OR_RETURN(name, text(file, columns.key, row));
-      if (!name && columns.key >= 0) return data_loss("column '__key__' is null");
-    }
-    facts.key = std::move(name).value_or("");
+    TITAN_ASSIGN_OR_RETURN(facts.key, key_of(file, columns, row));
     if (columns.timestep >= 0) {
       TITAN_ASSIGN_OR_RETURN(facts.timestep, file.integer(columns.timestep, row));
       if (!facts.timestep) return data_loss("the timestep is null");
@@ -169,6 +169,20 @@ class SavedImages : public Dataset {
     if (!path) return data_loss("the image in column '", columns.picture_name, "' is null");
     TITAN_ASSIGN_OR_RETURN(const std::string contents, read_path(*path));
     return image_sample(contents, std::move(facts), rules_.image, index, key);
+  }
+
+  /// COCO's id, else `__key__`; empty where there is neither.
+  static StatusOr<std::string> key_of(const ArrowStreamFile& file, const Columns& columns,
+                                      int64_t row) {
+    TITAN_ASSIGN_OR_RETURN(auto id, text(file, columns.id, row));
+    if (id) return *std::move(id);
+    if (columns.number_id >= 0) {
+      TITAN_ASSIGN_OR_RETURN(const auto number, file.integer(columns.number_id, row));
+      if (number) return str_cat(*number);
+    }
+    TITAN_ASSIGN_OR_RETURN(auto key, text(file, columns.key, row));
+    if (!key && columns.key >= 0) return data_loss("column '__key__' is null");
+    return std::move(key).value_or("");
   }
 
   static StatusOr<std::optional<std::string>> text(const ArrowStreamFile& file, int column,
