@@ -87,7 +87,7 @@ TEST_CASE("cc12m_wds_30k ends after 30,000 samples", "[data]") {
   for (int t = 0; t < 2; ++t) {
     TarBuilder tar;
     for (int i = 0; i < 15'001; ++i) tar.add(std::to_string(i) + ".txt", "");
-    folder.write("t" + std::to_string(t) + ".tar", tar.finished());
+    folder.write(str_cat("t", t, ".tar"), tar.finished());
   }
   CHECK((*open_dataset(config_of("cc12m_wds", folder.path().string())))->size() == 30'002);
   CHECK((*open_dataset(config_of("cc12m_wds_30k", folder.path().string())))->size() == 30'000);
@@ -97,7 +97,7 @@ TEST_CASE("coco: timestep and key come from json, small images are enlarged", "[
   const TarFolder folder;
   TarBuilder tar;
   const auto add = [&](const std::string& key, const std::string& json) {
-    tar.add(key + ".png", png(4, 4, 50)).add(key + ".txt", "t " + key);
+    tar.add(key + ".png", png(4, 4, 50)).add(key + ".txt", str_cat("t ", key));
     if (!json.empty()) tar.add(key + ".json", json);
   };
   add("000000497252", R"({"id":"497252","timestep":7})");
@@ -184,7 +184,7 @@ TEST_CASE("A loader of captioned images hands on captions and keys and names wha
   for (int i = 0; i < 20; ++i) {
     const std::string key = std::to_string(i);
     tar.add(key + ".png", i == 7 ? png(2, 2, 0) : png(12, 8, static_cast<std::uint8_t>(i)));
-    tar.add(key + ".txt", "t" + key);
+    tar.add(key + ".txt", str_cat("t", key));
   }
   folder.write("x.tar", tar.finished());
   const std::shared_ptr<const Dataset> data =
@@ -199,7 +199,7 @@ TEST_CASE("A loader of captioned images hands on captions and keys and names wha
     CHECK(batch.keys == again.keys);
     CHECK(at::equal(batch.fields.get("image"), again.fields.get("image")));
     for (std::size_t i = 0; i < batch.keys.size(); ++i) {
-      CHECK(batch.captions[i] == "t" + batch.keys[i]);
+      CHECK(batch.captions[i] == str_cat("t", batch.keys[i]));
       seen.insert(batch.keys[i]);
     }
   }

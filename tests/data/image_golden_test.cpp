@@ -55,7 +55,7 @@ TEST_CASE("Folders of save_to_disk with images: rows, nulls, paths, structs", "[
       if (!error.empty()) {
         CHECK(sample.status().code() == absl::StatusCode::kDataLoss);
         CHECK_THAT(message_of(sample.status()),
-                   Contains("[" + name + "] " + data->describe(i)) && Contains(error));
+                   Contains(str_cat("[", name, "] ", data->describe(i))) && Contains(error));
         continue;
       }
       INFO(sample.status().ToString());

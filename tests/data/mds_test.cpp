@@ -88,8 +88,8 @@ const std::vector<Column> kColumns = {
 std::vector<std::vector<std::string>> rows_of(int first, int count) {
   std::vector<std::vector<std::string>> rows;
   for (int i = first; i < first + count; ++i)
-    rows.push_back({"t" + std::to_string(i), png(static_cast<std::uint8_t>(i)),
-                    word(static_cast<std::uint32_t>(i))});
+    rows.push_back(
+        {str_cat("t", i), png(static_cast<std::uint8_t>(i)), word(static_cast<std::uint32_t>(i))});
   return rows;
 }
 
@@ -110,7 +110,7 @@ TEST_CASE("MDS shards are one data set, compressed or not", "[data]") {
   REQUIRE(data->size() == 5);
   for (const int64_t i : {4, 0, 3, 1, 2}) {
     const Sample sample = *data->read(i, {});
-    CHECK(sample.caption == "t" + std::to_string(i));
+    CHECK(sample.caption == str_cat("t", i));
     CHECK(sample.key == std::to_string(i));
     CHECK(sample.fields.get("image")[1][7][7].item<float>() ==
           static_cast<float>(i) / 255.0F * 2.0F - 1.0F);

@@ -249,8 +249,6 @@ TEST_CASE("saved folder: what its json files may not say") {
   }
 }
 
-}  // namespace titan
-
 // Written by pyarrow (scripts/make_data_goldens.py): structs with nulls, a struct of nulls in it.
 TEST_CASE("arrow: parts of structs are read like columns, null where the struct is") {
   const std::string name = "tests/golden/saved_images/data-00001-of-00002.arrow";
@@ -292,3 +290,5 @@ TEST_CASE("arrow: damage in structs") {
   }
   CHECK(opened > 0);
 }
+
+}  // namespace titan

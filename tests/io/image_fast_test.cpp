@@ -43,10 +43,10 @@ titan::TrainingImageOptions options_of(int width, int height) {
 }
 
 /// Puts an EXIF block with this orientation behind the start of a JPEG.
-Bytes turned(Bytes jpeg, std::uint8_t orientation) {
-  const Bytes exif = {0xFF, 0xE1, 0, 34, 'E', 'x',         'i', 'f', 0, 0,    'M', 'M',
-                      0,    42,   0, 0,  0,   8,           0,   1,   1, 0x12, 0,   3,
-                      0,    0,    0, 1,  0,   orientation, 0,   0,   0, 0,    0,   0};
+Bytes turned(Bytes jpeg, int orientation) {
+  const auto value = static_cast<std::uint8_t>(orientation);
+  const Bytes exif = {0xFF, 0xE1, 0, 34,   'E', 'x', 'i', 'f', 0, 0, 'M', 'M',   0, 42, 0, 0, 0, 8,
+                      0,    1,    1, 0x12, 0,   3,   0,   0,   0, 1, 0,   value, 0, 0,  0, 0, 0, 0};
   jpeg.insert(jpeg.begin() + 2, exif.begin(), exif.end());
   return jpeg;
 }
@@ -78,10 +78,11 @@ TEST_CASE("a JPEG comes at the smallest of 1/1, 1/2, 1/4, 1/8 that covers", "[io
 }
 
 TEST_CASE("fast_jpeg keeps sizes, crops and the skip rule", "[io]") {
-  for (const std::uint8_t orientation : {1, 3, 6, 8}) {
-    INFO("orientation " << int{orientation});
+  const std::vector<std::pair<int, int>> sizes = {{64, 64}, {100, 40}, {200, 200}, {401, 401}};
+  for (const int orientation : {1, 3, 6, 8}) {
+    INFO("orientation " << orientation);
     const Bytes jpeg = turned(titan::encode_jpeg(waves(640, 401)).value(), orientation);
-    for (const auto& [width, height] : {std::pair(64, 64), {100, 40}, {200, 200}, {401, 401}}) {
+    for (const auto& [width, height] : sizes) {
       INFO(width << " x " << height);
       auto exact = options_of(width, height);
       auto fast = exact;

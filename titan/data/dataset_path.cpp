@@ -26,7 +26,7 @@ constexpr std::array<KnownSource, 7> kSources = {{
      "git clone --depth 1 https://github.com/pytorch/torchtitan (DIR = "
      "torchtitan/torchtitan/experiments/flux/tests/assets/cc12m_test)"},
     {"cc12m_disk", "/dataset/cc12m_disk",
-     "scripts/download.sh cc12m DIR and titan convert-data (docs/data.md)"},
+     "scripts/download.sh cc12m TARS, titan convert-data clean-cc12m TARS DIR"},
     {"cc12m_preprocessed", "/dataset/cc12m_preprocessed",
      "scripts/download.sh cc12m-preprocessed DIR"},
     {"coco", "/dataset/coco", "scripts/download.sh coco DIR"},
