@@ -79,4 +79,10 @@ StatusOr<ScaledImage> decode_image_covering(std::span<const std::uint8_t> bytes,
   return scaled;
 }
 
+StatusOr<Image> decode_stored_image(std::span<const std::uint8_t> bytes,
+                                    const DecodeLimits& limits) {
+  TITAN_ASSIGN_OR_RETURN(image_codecs::Decoded decoded, decode_stored(bytes, limits, {}));
+  return std::move(decoded.image);
+}
+
 }  // namespace titan
