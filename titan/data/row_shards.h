@@ -1,5 +1,5 @@
-// row_shards.h: our own format for preprocessed samples, made by `titan convert-data`: one record
-// of fixed size a row, so that a row is one contiguous read with nothing to parse.
+// row_shards.h: our own format for preprocessed samples. Version 1, made by `titan convert-data`:
+// one record of fixed size a row, so that a row is one contiguous read with nothing to parse.
 //
 // A folder holds rows.json and rows-00000-of-00012.safetensors, ... Each file is an ordinary
 // safetensors file with
@@ -14,6 +14,17 @@
 // and rows.json says {"format": "titan-rows", "version": 1, "fields": {name: shape}, "files":
 // [{"name", "rows"}]}. The writer refuses values that are not finite, so a reader need not look for
 // them.
+//
+// Version 2, made by the preprocessing job (encoded_file.h), has instead of `rows`
+//
+//   data         U8  [bytes]  records at multiples of 64 bytes: texts (t5_encodings, coded as in
+//                             text_coding.h where that is smaller, then clip_encodings) and latents
+//                             (mean, then logvar)
+//   places       I64 [n, 3]   of each row: where its text begins in `data`, the text's bytes, where
+//                             its latents begin
+//
+// so that rows of the same text share it. t5_encodings are coded exactly where the text's bytes are
+// fewer than those of the values.
 #pragma once
 
 #include <cstddef>
@@ -30,6 +41,7 @@ namespace titan {
 inline constexpr const char* kRowShardsIndex = "rows.json";
 inline constexpr const char* kRowShardsFormat = "titan-rows";
 inline constexpr int kRowShardsVersion = 1;
+inline constexpr int kCodedRowShardsVersion = 2;
 inline constexpr std::size_t kRowAlignment = 64;
 inline constexpr std::int32_t kNoTimestep = -1;
 

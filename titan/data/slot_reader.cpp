@@ -13,13 +13,6 @@ namespace {
 constexpr int kRetries = 3;
 constexpr std::uint32_t kMaxProbes = 100;
 
-/// "<sample>: <why>", the sample named once.
-std::string named(const Dataset& dataset, int64_t index, const Status& status) {
-  const std::string name = dataset.describe(index);
-  const std::string why = message_of(status);
-  return why.find(name) != std::string::npos ? why : name + ": " + why;
-}
-
 StatusOr<Sample> read_guarded(const Dataset& dataset, int64_t index, const DrawKey& key,
                               const std::vector<std::byte*>& places) {
   try {
@@ -40,18 +33,28 @@ StatusOr<Sample> read_with_retries(const Dataset& dataset, int64_t index, const 
     StatusOr<Sample> sample = read_guarded(dataset, index, key, places);
     if (sample.status().code() != absl::StatusCode::kUnavailable || attempt == kRetries)
       return sample;
-    TITAN_LOG(WARNING) << "[data] retrying " << named(dataset, index, sample.status());
+    TITAN_LOG(WARNING) << "[data] retrying " << named_problem(dataset, index, sample.status());
     std::this_thread::sleep_for(pause);
     pause *= 2;
   }
 }
 
-bool is_broken(const Status& status) {
+}  // namespace
+
+std::string named_problem(const Dataset& dataset, int64_t index, const Status& status) {
+  const std::string name = dataset.describe(index);
+  const std::string why = message_of(status);
+  return why.find(name) != std::string::npos ? why : name + ": " + why;
+}
+
+bool is_broken_sample(const Status& status) {
   return status.code() == absl::StatusCode::kDataLoss ||
          status.code() == absl::StatusCode::kInvalidArgument;
 }
 
-}  // namespace
+StatusOr<Sample> read_sample(const Dataset& dataset, int64_t index, const DrawKey& key) {
+  return read_with_retries(dataset, index, key, {});
+}
 
 StatusOr<FilledSlot> fill_slot(const Dataset& dataset, const DataOrder& order, std::uint64_t seed,
                                int64_t slot, const std::vector<std::byte*>& places) {
@@ -66,8 +69,8 @@ StatusOr<FilledSlot> fill_slot(const Dataset& dataset, const DataOrder& order, s
       filled.sample = *std::move(sample);
       return filled;
     }
-    const std::string problem = named(dataset, filled.index, sample.status());
-    if (!is_broken(sample.status()))
+    const std::string problem = named_problem(dataset, filled.index, sample.status());
+    if (!is_broken_sample(sample.status()))
       return Status(sample.status().code(), str_cat("[data] cannot read ", problem));
     filled.broken.push_back(problem);
   }

@@ -28,4 +28,12 @@ struct FilledSlot {
 StatusOr<FilledSlot> fill_slot(const Dataset& dataset, const DataOrder& order, std::uint64_t seed,
                                int64_t slot, const std::vector<std::byte*>& places = {});
 
+/// Reads one sample as fill_slot does, without a replacement: kUnavailable is retried three times;
+/// an exception becomes kInternal.
+StatusOr<Sample> read_sample(const Dataset& dataset, int64_t index, const DrawKey& key);
+/// Whether that error is the sample's own fault, so that the job can go on without it.
+bool is_broken_sample(const Status& status);
+/// "<sample>: <why>", the sample named once.
+std::string named_problem(const Dataset& dataset, int64_t index, const Status& status);
+
 }  // namespace titan
