@@ -50,7 +50,7 @@ TEST_CASE("every usable sample is a row in stored order with the bits that encod
       dataset->with_keys = dataset->with_timesteps = named;
       REQUIRE(run_alone(fake_options(folder / "out", format), dataset).ok());
       const auto rows = open_encoded_rows(folder / "out", "test");
-      INFO(rows.status());
+      INFO(message_of(rows.status()));
       REQUIRE(rows.ok());
       REQUIRE((*rows)->size() == 38);
       int64_t row = 0;
@@ -65,7 +65,7 @@ TEST_CASE("every usable sample is a row in stored order with the bits that encod
         const StatusOr<EncodedRow> stored = (*rows)->read(row++);
         REQUIRE(stored.ok());
         CHECK(stored->key == (named ? sample->key : std::to_string(index)));
-        CHECK(stored->timestep == (named ? std::optional(index % 8) : std::nullopt));
+        CHECK((stored->timestep == (named ? std::optional(index % 8) : std::nullopt)));
         for (std::size_t field = 0; field < kNumEncodedFields; ++field) {
           const at::Tensor expected = batch.fields.get(kEncodedFields[field]).contiguous();
           REQUIRE(stored->values[field].size() == expected.nbytes());
@@ -93,6 +93,7 @@ TEST_CASE("ranks and batch sizes leave no trace in the files", "[preprocess]") {
       PreprocessOptions options = fake_options(folder / "out", format);
       options.batch_size = batch_size;
       options.encode_together = num_ranks == 3;
+      options.image_shape = {3, 16, 16};
       std::vector<std::atomic<int>> calls(3);
       run_ranks(num_ranks, [&](parallel::Communicator& ranks) {
         const auto encode = [&](Batch& batch) {

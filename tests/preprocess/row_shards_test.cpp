@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include <cstring>
-#include <fstream>
+#include <set>
 
 #include "tests/data/memory_rows.h"
 #include "tests/support/golden.h"
@@ -40,11 +40,11 @@ void check_same_rows(const EncodedRows& actual, const EncodedRows& expected) {
   for (int64_t i = 0; i < expected.size(); ++i) {
     INFO("row " << i);
     const StatusOr<EncodedRow> a = actual.read(i), b = expected.read(i);
-    INFO(a.status());
+    INFO(message_of(a.status()));
     REQUIRE(a.ok());
     CHECK(a->key == b->key);
-    CHECK(a->timestep == b->timestep);
-    CHECK(a->shapes == b->shapes);
+    CHECK((a->timestep == b->timestep));
+    CHECK((a->shapes == b->shapes));
     for (std::size_t field = 0; field < kNumEncodedFields; ++field) {
       REQUIRE(a->values[field].size() == b->values[field].size());
       CHECK(std::memcmp(a->values[field].data(), b->values[field].data(),
@@ -73,7 +73,7 @@ TEST_CASE("coded texts come back bit for bit, whatever they hold", "[preprocess]
         const std::vector<std::byte> coded = code_text(plain, width);
         std::vector<std::byte> back(plain.size(), std::byte{0xEE});
         REQUIRE(decode_text(coded, width, back).ok());
-        CHECK(back == plain);
+        CHECK((back == plain));
         std::vector<std::byte> longer(plain.size() + 2 * width);
         CHECK_FALSE(decode_text(coded, width, longer).ok());
         CHECK_FALSE(decode_text(std::span(coded).first(coded.size() - 1), width, back).ok());
@@ -89,7 +89,7 @@ TEST_CASE("a text that repeats is stored once and every row has it", "[preproces
   rows.rows[6].key = "";
   const std::string path = write_shard(rows, folder.path().string());
   const auto opened = open_encoded_rows(folder.path().string(), "test");
-  INFO(opened.status());
+  INFO(message_of(opened.status()));
   REQUIRE(opened.ok());
   check_same_rows(**opened, rows);
   CHECK((*opened)->tag(39)->key == rows.rows[39].key);
@@ -133,7 +133,7 @@ TEST_CASE("damage in a shard is an error that names file and row, never a wrong 
   };
   CHECK(read_with(0, good.substr(0, 8)).ok());
   const auto refused = [&](const Status& status) {
-    INFO(status);
+    INFO(message_of(status));
     CHECK(status.code() == absl::StatusCode::kDataLoss);
     CHECK_THAT(message_of(status), Catch::Matchers::Contains("rows-00000-of-00001"));
   };
@@ -179,7 +179,8 @@ TEST_CASE("the goldens' encodings keep every bit in row shards and get smaller",
         coded += code_text(row.values[0], static_cast<std::size_t>(row.shapes[0].back())).size();
       }
       std::printf("%s: T5 encodings coded in %.3f of their bytes\n",
-                  entry.path().filename().c_str(), static_cast<double>(coded) / plain);
+                  entry.path().filename().c_str(),
+                  static_cast<double>(coded) / static_cast<double>(plain));
       CHECK(coded < plain);
       ++folders;
     }

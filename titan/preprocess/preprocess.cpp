@@ -209,9 +209,9 @@ class PreprocessJob::Run {
     batch.sample = at::zeros({1}, at::kLong);
     batch.epoch = at::zeros({1}, at::kLong);
     batch.captions = {""};
-    // The autoencoder takes 8 x 8 pixels a latent.
-    batch.fields.set("image",
-                     at::zeros({1, 3, job_.shapes_[2][1] * 8, job_.shapes_[2][2] * 8}, at::kFloat));
+    std::vector<int64_t> shape = {1};
+    shape.insert(shape.end(), job_.options_.image_shape.begin(), job_.options_.image_shape.end());
+    batch.fields.set("image", at::zeros(shape, at::kFloat));
     encode_(batch);
   }
 

@@ -31,6 +31,7 @@ struct PreprocessOptions {
   double progress_s = 5;
   /// Every rank encodes in every step, if need be a made-up sample: sharded encoders need all.
   bool encode_together = false;
+  std::vector<int64_t> image_shape;  ///< [3, H, W], of that made-up sample
 };
 
 /// Replaces "image" by mean and logvar and adds t5_encodings and clip_encodings, as

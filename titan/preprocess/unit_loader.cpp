@@ -73,7 +73,7 @@ struct UnitLoader::Pending {
 
   void put(std::size_t slot, StatusOr<Sample> sample) {
     const std::lock_guard<std::mutex> lock(mutex);
-    samples[slot] = std::move(sample);
+    samples[slot].emplace(std::move(sample));
     if (--remaining == 0) complete.notify_all();
   }
 

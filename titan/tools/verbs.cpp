@@ -6,6 +6,7 @@
 #include "titan/config/render.h"
 #include "titan/models/dit/config.h"
 #include "titan/models/flux/config.h"
+#include "titan/preprocess/preprocess_main.h"
 #include "titan/tools/convert.h"
 #include "titan/tools/convert_data.h"
 #include "titan/tools/make_encoders.h"
@@ -46,6 +47,9 @@ const std::vector<Verb>& verbs() {
       {"convert-data",
        "prepares data sets: cleans cc12m, selects COCO's samples, encodes folders, other formats",
        convert_data_main},
+      {"preprocess",
+       "encodes a data set of images and captions once: latents and text encodings as files",
+       preprocess::preprocess_main},
       {"check-shapes", "scores pictures of coloured shapes by pixel statistics", check_shapes_main},
       {"docs-config", "prints docs/config.md from the list of settings", docs_config},
   };
