@@ -118,8 +118,11 @@ StatusOr<std::vector<std::uint8_t>> encode_jpeg(const Image& image, const JpegOp
   return std::vector<std::uint8_t>(encoder.data, encoder.data + encoder.size);
 }
 
-Status write_png(const std::string& path, const Image& image) {
-  TITAN_ASSIGN_OR_RETURN(const std::vector<std::uint8_t> bytes, encode_png(image));
+Status write_png(const std::string& path, const Image& image, const PngText& text) {
+  TITAN_ASSIGN_OR_RETURN(std::vector<std::uint8_t> bytes, encode_png(image));
+  if (!text.empty()) {
+    TITAN_ASSIGN_OR_RETURN(bytes, add_png_text(bytes, text));
+  }
   return write_file_atomically(path, std::string(bytes.begin(), bytes.end()));
 }
 

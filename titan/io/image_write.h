@@ -7,6 +7,7 @@
 
 #include "titan/base/status.h"
 #include "titan/io/image.h"
+#include "titan/io/png_text.h"
 
 namespace titan {
 
@@ -22,7 +23,7 @@ struct JpegOptions {
 StatusOr<std::vector<std::uint8_t>> encode_jpeg(const Image& image,
                                                 const JpegOptions& options = {});
 
-/// Encodes as PNG and puts the file at `path` whole or not at all.
-Status write_png(const std::string& path, const Image& image);
+/// Encodes as PNG, with `text` beside the pixels, and puts the file at `path` whole or not at all.
+Status write_png(const std::string& path, const Image& image, const PngText& text = {});
 
 }  // namespace titan

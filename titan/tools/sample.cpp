@@ -13,8 +13,10 @@
 #include "titan/parallel/libtorch_log.h"
 #include "titan/tools/sample_output.h"
 #include "titan/tools/sample_request.h"
+#include "titan/tools/sample_subjects.h"
 #include "titan/train/model_setup.h"
-#include "titan/train/prompts.h"
+#include "titan/train/picture_settings.h"
+#include "titan/train/run_encoder.h"
 #include "titan/train/run_weights.h"
 #include "titan/train/sampling.h"
 
@@ -30,54 +32,20 @@ constexpr const char* kHelp =
     "                    (a file, an index, or a folder with one), another run or a checkpoint\n"
     "  --output FILE     the grid (RUN/samples/sample.png)\n"
     "  --pictures DIR    each picture as a PNG of its own, too\n"
-    "  --check-shapes    score the pictures (shapes data set): colour and shape both right\n"
-    "  --encodings FILE  prompts of a text model: t5_encodings [n, L, C] and clip_encodings [n, "
+    "  --prompt TEXT     what to draw, for models that take text; may come several times\n"
+    "  --prompts FILE    the same, one prompt a line. Both need the run's encoders, or others:\n"
+    "                    --encoder.t5_encoder=DIR --encoder.clip_encoder=DIR "
+    "--encoder.autoencoder_path=FILE\n"
+    "  --encodings FILE  prompts encoded already: t5_encodings [n, L, C] and clip_encodings [n, "
     "P]\n"
-    "                    in a safetensors file; else those of the run's first samples\n"
+    "                    in a safetensors file. Without any, those of the run's first samples\n"
+    "  --check-shapes    score the pictures (shapes data set): colour and shape as the class, or\n"
+    "                    the words of the prompt, ask for\n"
     "  --latents FILE    latents of a text model, ready for the autoencoder's decoder\n"
-    "                    (RUN/samples/sample.safetensors); the grid shows three of their channels\n"
+    "                    (RUN/samples/sample.safetensors); without a decoder the grid shows three\n"
+    "                    of their channels\n"
     "Settings of the run can be overridden: --sampling.num_samples=64 --sampling.classes=3,5\n"
     "--sampling.guidance=1,4 --sampling.steps=50 --sampling.seed=1 --sampling.no-use_ema\n";
-
-/// What to draw and what stands under each picture.
-struct Subjects {
-  SamplePlan plan;
-  std::vector<std::string> labels;
-};
-
-StatusOr<EncodedPrompts> find_prompts(const SampleRequest& request, const ModelSpec& spec) {
-  const int64_t count = request.config.sampling.num_samples;
-  if (request.options.has("encodings"))
-    return load_prompts(request.options.text("encodings", ""), count);
-  const StatusOr<std::unique_ptr<Dataset>> dataset = spec.dataset(request.config);
-  if (!dataset.ok()) {
-    return annotate(dataset.status(),
-                    "[sample] prompts come from the run's data set, or from --encodings FILE");
-  }
-  return read_prompts(**dataset, count, nullptr);
-}
-
-StatusOr<Subjects> find_subjects(const SampleRequest& request, const ModelSpec& spec,
-                                 const DataShape& shape) {
-  const JobConfig& config = request.config;
-  Subjects subjects{.plan = {.guidance = config.sampling.guidance,
-                             .steps = config.sampling.steps,
-                             .seed = static_cast<std::uint64_t>(config.sampling.seed),
-                             .chunk = config.training.batch_size},
-                    .labels = {}};
-  if (spec.encoded_condition) {
-    TITAN_ASSIGN_OR_RETURN(EncodedPrompts prompts, find_prompts(request, spec));
-    TITAN_ASSIGN_OR_RETURN(subjects.plan.encoded,
-                           spec.encoded_condition(prompts.fields, config, shape, nullptr));
-    subjects.labels = std::move(prompts.labels);
-    return subjects;
-  }
-  subjects.plan.classes =
-      classes_to_draw(config.sampling.classes, config.sampling.num_samples, shape.num_classes);
-  for (const int64_t id : subjects.plan.classes)
-    subjects.labels.push_back(label_of(request.info, id));
-  return subjects;
-}
 
 /// The parameters as one item each, so that weights are loaded into them as into a run's.
 std::vector<checkpoint::CheckpointItem> items_of(const std::string& prefix, const Model& model) {
@@ -95,11 +63,15 @@ std::vector<checkpoint::CheckpointItem> items_of(const std::string& prefix, cons
   return items;
 }
 
+bool takes_averages(const JobConfig& config) {
+  return config.ema.enable && config.sampling.use_ema;
+}
+
 /// Fills the model; returns what from.
 StatusOr<std::string> load_weights(const SampleRequest& request, const WeightFormats& formats,
                                    const Model& model) {
   const CheckpointSection& checkpoint = request.config.checkpoint;
-  const bool averages = request.config.ema.enable && request.config.sampling.use_ema;
+  const bool averages = takes_averages(request.config);
   TITAN_ASSIGN_OR_RETURN(const int64_t step, request.options.integer("step", -1, 0, INT64_MAX));
   std::string path = request.options.text("weights", "");
   if (path.empty()) {
@@ -113,24 +85,27 @@ StatusOr<std::string> load_weights(const SampleRequest& request, const WeightFor
 }
 
 Status write_results(const SampleRequest& request, const Subjects& subjects,
-                     const std::vector<at::Tensor>& drawn, const std::string& weights) {
+                     const std::vector<at::Tensor>& drawn, const std::vector<at::Tensor>& pictures,
+                     const std::string& weights) {
   const Arguments& options = request.options;
   if (subjects.plan.encoded) {
     const std::string ours = (request.run / "samples/sample.safetensors").string();
     TITAN_RETURN_IF_ERROR(write_latents(options.text("latents", ours), drawn, request.config));
   }
+  TITAN_ASSIGN_OR_RETURN(const PictureSettings settings,
+                         picture_settings(request.config, weights, takes_averages(request.config)));
   std::vector<SampleGroup> groups;
-  for (std::size_t i = 0; i < drawn.size(); ++i)
-    groups.push_back({guidance_heading(subjects.plan.guidance[i]), drawn[i]});
+  for (std::size_t i = 0; i < pictures.size(); ++i)
+    groups.push_back({guidance_heading(subjects.plan.guidance[i]), pictures[i]});
   const std::string output = options.text("output", (request.run / "samples/sample.png").string());
-  TITAN_RETURN_IF_ERROR(write_sample_grid(output, groups, subjects.labels));
+  TITAN_RETURN_IF_ERROR(write_sample_grid(output, groups, subjects.labels, page_text(settings)));
   std::printf("%s: %zu pictures from %s\n", output.c_str(), subjects.labels.size() * groups.size(),
               weights.c_str());
-  for (const SampleGroup& group : groups) {
+  for (std::size_t i = 0; i < groups.size(); ++i) {
     if (options.has("pictures"))
-      TITAN_RETURN_IF_ERROR(write_pictures(options.text("pictures", ""), group, subjects.labels));
-    if (request.check_shapes)
-      print_shape_score(group.pictures, subjects.plan.classes, request.info, group.heading);
+      TITAN_RETURN_IF_ERROR(write_pictures(options.text("pictures", ""), groups[i],
+                                           subjects.plan.guidance[i], subjects.labels, settings));
+    if (request.check_shapes) print_shape_score(groups[i], subjects.wishes());
   }
   return ok_status();
 }
@@ -148,11 +123,17 @@ Status draw(const SampleRequest& request) {
   model->to(device);
   model->eval();
   const auto runner = make_runner(model, nullptr);
-  TITAN_ASSIGN_OR_RETURN(const Subjects subjects, find_subjects(request, spec, shape));
+  TITAN_ASSIGN_OR_RETURN(const std::unique_ptr<RunEncoder> opened,
+                         RunEncoder::open_alone(config, spec, device));
+  const BatchEncoder* encoder = opened ? &opened->encoder() : nullptr;
+  TITAN_ASSIGN_OR_RETURN(const Subjects subjects, find_subjects(request, spec, shape, encoder));
   parallel::Communicator alone;
   TITAN_ASSIGN_OR_RETURN(const std::vector<at::Tensor> drawn,
                          draw_samples(*runner, spec, config, shape, subjects.plan, device, alone));
-  return write_results(request, subjects, drawn, weights);
+  std::vector<at::Tensor> pictures;
+  for (const at::Tensor& one : drawn)
+    pictures.push_back(decode_samples(one, encoder, subjects.plan.chunk, device));
+  return write_results(request, subjects, drawn, pictures, weights);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "titan/preprocess/preprocess_main.h"
 #include "titan/tools/convert.h"
 #include "titan/tools/convert_data.h"
+#include "titan/tools/infer.h"
 #include "titan/tools/make_encoders.h"
 #include "titan/tools/make_shapes.h"
 #include "titan/tools/plan.h"
@@ -33,6 +34,7 @@ int docs_config(const std::vector<std::string>&) {
 const std::vector<Verb>& verbs() {
   static const std::vector<Verb> all = {
       {"sample", "draws a grid of pictures from a trained run", sample_main},
+      {"infer", "draws a picture for each prompt of a file, with any number of ranks", infer_main},
       {"convert", "copies weights under other names: Black Forest Labs, diffusers, checkpoints",
        convert_main},
       {"verify-resume",

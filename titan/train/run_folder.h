@@ -13,8 +13,9 @@ namespace titan {
 class RunFolder {
  public:
   /// Makes the folder where it is absent and locks it. An error names the path, or host and pid of
-  /// the run that holds it.
-  static StatusOr<RunFolder> open(const std::filesystem::path& path);
+  /// the run that holds it, and `setting`, which chooses another folder.
+  static StatusOr<RunFolder> open(const std::filesystem::path& path,
+                                  const std::string& setting = "job.dump_folder");
   /// The same places without making or locking anything: for ranks other than 0, and for readers.
   static RunFolder view(const std::filesystem::path& path) { return {path, FileDescriptor()}; }
 

@@ -30,10 +30,11 @@ std::string host_name() {
 }  // namespace
 
 std::string source_revision() { return TITAN_SOURCE_REVISION; }
+std::string source_version() { return TITAN_SOURCE_VERSION; }
 
 Status write_run_info(const RunFolder& folder, const RunInfo& info) {
   const nlohmann::ordered_json json = {
-      {"titan_version", TITAN_SOURCE_VERSION},
+      {"titan_version", source_version()},
       {"revision", source_revision()},
       {"libtorch", info.libtorch_version},
       {"started", utc_now()},

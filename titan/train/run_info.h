@@ -28,6 +28,8 @@ struct RunInfo {
 
 /// Revision of the source this library was built from; "unknown" outside a git checkout.
 std::string source_revision();
+/// Version of this library: "0.1.0".
+std::string source_version();
 
 /// Writes run.json; rank 0 only.
 Status write_run_info(const RunFolder& folder, const RunInfo& info);

@@ -47,7 +47,8 @@ at::Tensor draw_chunk(BlockRunner& runner, const Sampler& sampler, const ModelSp
                       const DataShape& shape, const SamplePlan& plan, double guidance,
                       int64_t begin, int64_t end, c10::Device device) {
   const SamplingCondition condition = condition_of(spec, shape, plan, begin, end);
-  const at::Tensor number = at::arange(begin, end, at::TensorOptions(at::kLong).device(device));
+  const at::Tensor number =
+      at::arange(plan.first + begin, plan.first + end, at::TensorOptions(at::kLong).device(device));
   const at::Tensor noise = ops::philox_normal(number, number.new_zeros(number.sizes()), shape.image,
                                               plan.seed, RandomPurpose::kSampling);
   const DenoiseFunction denoise = [&](const at::Tensor& x_t, const at::Tensor& t,
@@ -154,7 +155,7 @@ std::string guidance_heading(double scale) {
 }
 
 Status write_sample_grid(const std::string& path, const std::vector<SampleGroup>& groups,
-                         const std::vector<std::string>& labels) {
+                         const std::vector<std::string>& labels, const PngText& text) {
   std::vector<TileGroup> tiles;
   for (const SampleGroup& group : groups) {
     TileGroup& out = tiles.emplace_back();
@@ -165,7 +166,7 @@ Status write_sample_grid(const std::string& path, const std::vector<SampleGroup>
   std::error_code error;
   std::filesystem::create_directories(std::filesystem::path(path).parent_path(),
                                       error);  // write_png reports what is wrong
-  return write_png(path, compose_grid(tiles, {}));
+  return write_png(path, compose_grid(tiles, {}), text);
 }
 
 }  // namespace titan

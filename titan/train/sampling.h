@@ -11,6 +11,7 @@
 
 #include "titan/base/status.h"
 #include "titan/io/image.h"
+#include "titan/io/png_text.h"
 #include "titan/protocols/model_spec.h"
 
 namespace titan {
@@ -26,6 +27,7 @@ struct SamplePlan {
   int64_t steps = 32;
   std::uint64_t seed = 0;
   int64_t chunk = 16;  ///< pictures per forward
+  int64_t first = 0;   ///< number of the first picture
 
   /// Pictures per guidance scale.
   int64_t count() const;
@@ -36,8 +38,8 @@ std::vector<int64_t> classes_to_draw(const std::vector<int64_t>& wanted, int64_t
                                      int64_t num_classes);
 
 /// One tensor [n, C, H, W] float32 on the CPU per guidance scale. Picture k starts from noise keyed
-/// by (seed, k), so it is the same for every number of ranks and every chunk. All ranks call; each
-/// draws its share.
+/// by (seed, first + k), so it is the same for every number of ranks and every chunk. All ranks
+/// call; each draws its share.
 StatusOr<std::vector<at::Tensor>> draw_samples(BlockRunner& runner, const ModelSpec& spec,
                                                const JobConfig& config, const DataShape& shape,
                                                const SamplePlan& plan, c10::Device device,
@@ -60,8 +62,8 @@ struct SampleGroup {
   std::string heading;  ///< "guidance 3.0", "real"
   at::Tensor pictures;  ///< [n, C, H, W]
 };
-/// Writes groups side by side with `labels` (n) under the pictures, as PNG.
+/// Writes groups side by side with `labels` (n) under the pictures, as PNG with `text` in it.
 Status write_sample_grid(const std::string& path, const std::vector<SampleGroup>& groups,
-                         const std::vector<std::string>& labels);
+                         const std::vector<std::string>& labels, const PngText& text = {});
 
 }  // namespace titan
