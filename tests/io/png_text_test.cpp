@@ -49,18 +49,20 @@ std::vector<std::pair<std::string, std::string>> chunks_of(const Bytes& png) {
   return chunks;
 }
 
+std::string big_endian(std::uint64_t value) {
+  std::string bytes;
+  for (const int shift : {24, 16, 8, 0}) bytes += static_cast<char>(value >> shift & 0xFF);
+  return bytes;
+}
+
+/// The chunk of that type and data, put behind the header.
 Bytes with_chunk(const Bytes& png, const std::string& body) {
-  Bytes chunk;
-  const auto add = [&](std::uint64_t value) {
-    for (const int shift : {24, 16, 8, 0})
-      chunk.push_back(static_cast<std::uint8_t>(value >> shift));
-  };
-  add(body.size() - 4);
-  chunk.insert(chunk.end(), body.begin(), body.end());
-  add(crc32(0, reinterpret_cast<const Bytef*>(body.data()), static_cast<uInt>(body.size())));
-  Bytes out = png;
-  out.insert(out.begin() + 33, chunk.begin(), chunk.end());
-  return out;
+  const std::string chunk = big_endian(body.size() - 4) + body +
+                            big_endian(crc32(0, reinterpret_cast<const Bytef*>(body.data()),
+                                             static_cast<uInt>(body.size())));
+  std::string all(png.begin(), png.end());
+  all.insert(33, chunk);
+  return {all.begin(), all.end()};
 }
 
 }  // namespace

@@ -50,7 +50,7 @@ class PictureJob {
     const auto all = static_cast<int64_t>(job_.prompts.size());
     if (left_ < all)
       TITAN_LOG(INFO) << "[inference] " << all - left_ << " of " << all
-                      << " prompts are drawn already (" << job_.folder.string() << ")";
+                      << " prompts are there already (" << job_.folder.string() << ")";
     began_ = said_ = Clock::now();
     for (std::size_t start = 0; start < open_.size(); start += size()) {
       if (stop_agreed(signal)) {
@@ -177,8 +177,9 @@ Status write_page(const PromptPictures& job, int64_t page) {
   }
   PngText text = page_text(job.settings);
   text.emplace_back("pictures", str_cat(begin, " to ", end - 1));
-  const int columns = job.guidance.size() > 1 ? 4 : 8;
-  return write_png(page_path(job.folder, page), compose_grid(groups, {.columns = columns}), text);
+  GridOptions options;
+  options.columns = job.guidance.size() > 1 ? 4 : 8;
+  return write_png(page_path(job.folder, page), compose_grid(groups, options), text);
 }
 
 /// Those of an earlier job with more prompts.
