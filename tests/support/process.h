@@ -32,6 +32,8 @@ class Process {
   /// True once the output so far contains `text`; false if the process ends or `timeout_s` passes
   /// first.
   bool wait_for_output(const std::string& text, double timeout_s);
+  /// Everything printed and read so far.
+  const std::string& output() const { return output_; }
   /// Waits for the end; kills after `timeout_s` (exit code 137 then).
   ProcessResult wait(double timeout_s = 120);
 
