@@ -1,10 +1,10 @@
+// The module itself: libtitan_sentencepiece.so.
 #include "titan/tokenizers/sentence_piece_library.h"
 
 #include <sentencepiece_processor.h>
 #include <sentencepiece_trainer.h>
 
 #include <unordered_map>
-#include <utility>
 
 namespace titan {
 namespace {
@@ -28,54 +28,61 @@ std::string words_of(const sentencepiece::util::Status& status) {
   return words.empty() ? "not a sentencepiece model" : words;
 }
 
-}  // namespace
+class LoadedPieces : public SentencePieces {
+ public:
+  sentencepiece::util::Status load(const std::string& model) {
+    return processor_.LoadFromSerializedProto(model);
+  }
 
-struct SentencePieces::Library {
-  sentencepiece::SentencePieceProcessor processor;
+  std::int64_t num_pieces() const override { return processor_.GetPieceSize(); }
+  std::int64_t unknown_id() const override { return processor_.unk_id(); }
+  std::int64_t id_of(std::string_view piece) const override {
+    const int id = processor_.PieceToId(piece);
+    return processor_.IdToPiece(id) == piece ? id : -1;
+  }
+
+  std::vector<Piece> encode(std::string_view text) const override {
+    const auto encoded = processor_.EncodeAsImmutableProto(text);
+    std::vector<Piece> pieces(encoded.pieces_size());
+    for (std::size_t i = 0; i < pieces.size(); ++i) {
+      const auto piece = encoded.pieces(static_cast<int>(i));
+      pieces[i].id = piece.id();
+      if (pieces[i].id == unknown_id()) pieces[i].unknown = piece.piece();
+    }
+    return pieces;
+  }
+
+ private:
+  sentencepiece::SentencePieceProcessor processor_;
 };
 
-SentencePieces::SentencePieces(std::unique_ptr<Library> library) : library_(std::move(library)) {}
-SentencePieces::~SentencePieces() = default;
-
-std::unique_ptr<SentencePieces> SentencePieces::load(const std::string& model, std::string& error) {
-  auto library = std::make_unique<Library>();
-  const auto status = library->processor.LoadFromSerializedProto(model);
-  if (!status.ok()) {
+class Module : public SentencePieceModule {
+ public:
+  std::unique_ptr<SentencePieces> load(const std::string& model,
+                                       std::string& error) const override {
+    auto pieces = std::make_unique<LoadedPieces>();
+    const auto status = pieces->load(model);
+    if (status.ok()) return pieces;
     error = words_of(status);
     return nullptr;
   }
-  return std::unique_ptr<SentencePieces>(new SentencePieces(std::move(library)));
-}
 
-std::int64_t SentencePieces::num_pieces() const { return library_->processor.GetPieceSize(); }
-
-std::int64_t SentencePieces::unknown_id() const { return library_->processor.unk_id(); }
-
-std::int64_t SentencePieces::id_of(std::string_view piece) const {
-  const int id = library_->processor.PieceToId(piece);
-  return library_->processor.IdToPiece(id) == piece ? id : -1;
-}
-
-std::vector<SentencePieces::Piece> SentencePieces::encode(std::string_view text) const {
-  const auto encoded = library_->processor.EncodeAsImmutableProto(text);
-  std::vector<Piece> pieces(encoded.pieces_size());
-  for (std::size_t i = 0; i < pieces.size(); ++i) {
-    const auto piece = encoded.pieces(static_cast<int>(i));
-    pieces[i].id = piece.id();
-    if (pieces[i].id == unknown_id()) pieces[i].unknown = piece.piece();
+  std::string train(const std::vector<std::pair<std::string, std::string>>& settings,
+                    const std::vector<std::string>& texts, std::string& error) const override {
+    const std::unordered_map<std::string, std::string> arguments(settings.begin(), settings.end());
+    Texts iterator(texts);
+    std::string model;
+    const auto status = sentencepiece::SentencePieceTrainer::Train(arguments, &iterator, &model);
+    if (!status.ok()) error = words_of(status);
+    return status.ok() ? model : "";
   }
-  return pieces;
-}
+};
 
-std::string run_sentence_piece_trainer(
-    const std::vector<std::pair<std::string, std::string>>& settings,
-    const std::vector<std::string>& texts, std::string& error) {
-  const std::unordered_map<std::string, std::string> arguments(settings.begin(), settings.end());
-  Texts iterator(texts);
-  std::string model;
-  const auto status = sentencepiece::SentencePieceTrainer::Train(arguments, &iterator, &model);
-  if (!status.ok()) error = words_of(status);
-  return status.ok() ? model : "";
-}
-
+}  // namespace
 }  // namespace titan
+
+extern "C" __attribute__((visibility("default"))) const titan::SentencePieceModule*
+titan_sentence_piece_module() {
+  static const titan::Module module;
+  return &module;
+}

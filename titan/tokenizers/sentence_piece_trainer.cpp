@@ -1,14 +1,15 @@
 #include "titan/tokenizers/sentence_piece_trainer.h"
 
-#include "titan/tokenizers/sentence_piece_library.h"
+#include "titan/tokenizers/sentence_piece_loader.h"
 
 namespace titan {
 
 StatusOr<std::string> train_sentence_pieces(const std::vector<std::string>& texts,
                                             std::int64_t max_pieces) {
   if (texts.empty()) return invalid_argument("[sentencepiece] needs texts to learn pieces from");
+  TITAN_ASSIGN_OR_RETURN(const SentencePieceModule* module, sentence_piece_module());
   std::string error;
-  std::string model = run_sentence_piece_trainer(
+  std::string model = module->train(
       {
           {"model_type", "unigram"},
           {"vocab_size", str_cat(max_pieces)},

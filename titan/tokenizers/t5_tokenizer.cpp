@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "titan/io/file_descriptor.h"
-#include "titan/tokenizers/sentence_piece_library.h"
+#include "titan/tokenizers/sentence_piece_loader.h"
 #include "titan/tokenizers/unicode.h"
 #include "titan/tokenizers/unigram_file.h"
 #include "titan/tokenizers/unigram_model.h"
@@ -146,8 +146,9 @@ StatusOr<SpecialTokens> special_tokens(const SentencePieces& pieces, const std::
 StatusOr<std::shared_ptr<const Tokenizer>> open_t5_tokenizer(const std::string& spiece_path) {
   StatusOr<std::string> model = read_file(spiece_path, kMaxFileBytes);
   if (!model.ok()) return annotate(model.status(), "[t5 tokenizer]");
+  TITAN_ASSIGN_OR_RETURN(const SentencePieceModule* module, sentence_piece_module());
   std::string error;
-  std::unique_ptr<SentencePieces> pieces = SentencePieces::load(*model, error);
+  std::unique_ptr<SentencePieces> pieces = module->load(*model, error);
   if (pieces == nullptr)
     return data_loss("[t5 tokenizer] ", spiece_path,
                      " is no sentencepiece model, or a damaged one (", error, ")");

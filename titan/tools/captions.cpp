@@ -53,7 +53,7 @@ Status add_tar(const fs::path& path, CaptionList& list) {
     if (!members.txt) TITAN_RETURN_IF_ERROR(load(sample, "json", members.json));
     // A caption that cannot be read teaches nothing; the data set itself reports it.
     if (StatusOr<TextFields> fields = decode_text_members(members, "cls"); fields.ok())
-      list.add(std::move(fields->caption));
+      list.add(fields->caption.value_or(""));
   }
   return ok_status();
 }

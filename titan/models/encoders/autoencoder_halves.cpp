@@ -27,8 +27,11 @@ std::shared_ptr<Conv2d> add_resampling(torch::nn::Module& level, const char* nam
       ->register_module("conv", std::make_shared<Conv2d>(width, width, 3, options));
 }
 
-at::Tensor channels_last(const at::Tensor& x) {
-  return x.contiguous(at::MemoryFormat::ChannelsLast);
+/// Channels last is the convolutions' faster layout; in float32 LibTorch's group norm on the CPU
+/// adds up large pictures too roughly there (an error of 5e-4 at 256 x 256 instead of 2e-6).
+at::Tensor in_best_layout(const at::Tensor& x) {
+  const bool rough = x.is_cpu() && x.scalar_type() == at::kFloat;
+  return x.contiguous(rough ? at::MemoryFormat::Contiguous : at::MemoryFormat::ChannelsLast);
 }
 
 }  // namespace
@@ -54,7 +57,7 @@ ImageEncoder::ImageEncoder(const AutoencoderConfig& config, const at::TensorOpti
 }
 
 at::Tensor ImageEncoder::forward(const at::Tensor& image) const {
-  at::Tensor x = conv_in_->forward(channels_last(image));
+  at::Tensor x = conv_in_->forward(in_best_layout(image));
   for (const Level& level : levels_) {
     for (const auto& block : level.blocks) x = block->forward(x);
     // Zeros to the right and below only, unlike a convolution's own padding.
@@ -85,7 +88,7 @@ ImageDecoder::ImageDecoder(const AutoencoderConfig& config, const at::TensorOpti
 }
 
 at::Tensor ImageDecoder::forward(const at::Tensor& z) const {
-  at::Tensor x = middle_->forward(conv_in_->forward(channels_last(z)));
+  at::Tensor x = middle_->forward(conv_in_->forward(in_best_layout(z)));
   for (std::size_t i = levels_.size(); i-- > 0;) {
     for (const auto& block : levels_[i].blocks) x = block->forward(x);
     if (levels_[i].upsample) {

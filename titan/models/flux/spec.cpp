@@ -8,6 +8,7 @@
 
 #include "titan/config/decode.h"
 #include "titan/models/flux/empty_text.h"
+#include "titan/models/flux/encoder.h"
 #include "titan/models/flux/flops.h"
 #include "titan/models/flux/model.h"
 #include "titan/models/flux/names.h"
@@ -132,6 +133,7 @@ Status register_flux() {
         flux_flops(config, data.image[1] / patch * (data.image[2] / patch), text_tokens).forward();
     return ModelFlops{.forward = forward, .train = 3 * forward};
   };
+  spec.encoder = make_flux_encoder;
   spec.objective = make_flux_objective;
   spec.sampler = make_flux_sampler;
   spec.encoded_condition = condition_of;
