@@ -83,6 +83,34 @@ TEST_CASE("Any part of a tensor is read, from fragments or from a file", "[check
              Contains("does not exist"));
 }
 
+TEST_CASE("Files of torch.save are weights like any others", "[checkpoint]") {
+  const std::string golden = "tests/golden/torch_files/";
+  const TemporaryFolder folder;
+  std::filesystem::create_directories(folder / "hf");
+  for (const char* name : {"pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin",
+                           "pytorch_model.bin.index.json"})
+    std::filesystem::copy(golden + "sharded/" + name, folder / (std::string("hf/") + name));
+  const auto whole = read_weights(golden + "zip.pt", "model");
+  INFO((whole.ok() ? "" : message_of(whole.status())));
+  REQUIRE(whole.ok());
+  CHECK(at::equal(whole->at("shared.transposed"), whole->at("shared.whole").t()));
+  CHECK(at::equal(whole->at("shared.strided"),
+                  whole->at("shared.whole").slice(0, 1, 6, 2).slice(1, 1, 8, 3)));
+  for (const std::string& path :
+       {golden + "legacy.bin", folder / "hf", folder / "hf/pytorch_model.bin.index.json"}) {
+    const auto same = read_weights(path, "model");
+    INFO(path << (same.ok() ? "" : message_of(same.status())));
+    REQUIRE(same.ok());
+    CHECK(same->size() >= 6);
+    for (const auto& [name, tensor] : *same) CHECK(at::equal(tensor, whole->at(name)));
+  }
+  std::filesystem::remove(folder / "hf/pytorch_model-00002-of-00002.bin");
+  CHECK_THAT(message_of(WeightSource::open(folder / "hf").status()),
+             Contains("missing beside it: pytorch_model-00002-of-00002.bin"));
+  CHECK_THAT(message_of(WeightSource::open(golden + "hostile/system.pt").status()),
+             Contains("posix.system") && Contains("nothing was run"));
+}
+
 TEST_CASE("Weights go into any slices; what does not fit changes nothing", "[checkpoint]") {
   const Stored stored;
   const auto source = WeightSource::open(stored.run);

@@ -9,37 +9,13 @@
 #include "titan/checkpoint/checkpoint_folder.h"
 #include "titan/checkpoint/checkpoint_index.h"
 #include "titan/checkpoint/file_reader.h"
+#include "titan/checkpoint/file_source.h"
 #include "titan/io/file_descriptor.h"
-#include "titan/io/safetensors_set.h"
 
 namespace titan::checkpoint {
 namespace {
 
 namespace fs = std::filesystem;
-
-class FileSource : public WeightSource {
- public:
-  explicit FileSource(SafetensorsSet set) : set_(std::move(set)) {
-    path_ = set_.path();
-    set_tensors(set_.tensors());
-  }
-  bool is_checkpoint() const override { return false; }
-
-  Status read(const std::string& name, int64_t first, int64_t count, void* out) override {
-    const TensorEntry* entry = set_.find(name);
-    TITAN_CHECK(entry != nullptr, "[weights] no such tensor (", name, ")");
-    const std::size_t size = element_size(entry->type);
-    const std::size_t begin = static_cast<std::size_t>(first) * size;
-    const std::size_t bytes = static_cast<std::size_t>(count) * size;
-    TITAN_CHECK(begin + bytes <= entry->size_bytes, "[weights] a range outside ", name);
-    if (bytes > 0) std::memcpy(out, entry->data + begin, bytes);
-    set_.release(*entry, begin, bytes);
-    return ok_status();
-  }
-
- private:
-  SafetensorsSet set_;
-};
 
 /// Tensors of a checkpoint, put together from fragments in the files of its ranks.
 class CheckpointSource : public WeightSource {
@@ -152,10 +128,7 @@ StatusOr<std::string> checkpoint_of_path(const std::string& path) {
 StatusOr<std::unique_ptr<WeightSource>> WeightSource::open(const std::string& path,
                                                            const std::string& prefix) {
   TITAN_ASSIGN_OR_RETURN(const std::string folder, checkpoint_of_path(path));
-  if (folder.empty()) {
-    TITAN_ASSIGN_OR_RETURN(SafetensorsSet set, SafetensorsSet::open(path));
-    return std::make_unique<FileSource>(std::move(set));
-  }
+  if (folder.empty()) return open_weight_files(path);
   const std::string index_path = folder + "/index.json";
   TITAN_ASSIGN_OR_RETURN(const std::string text, read_file(index_path));
   TITAN_ASSIGN_OR_RETURN(CheckpointIndex index, index_from_json(text, index_path));

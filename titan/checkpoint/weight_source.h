@@ -16,9 +16,10 @@ namespace titan::checkpoint {
 
 class WeightSource {
  public:
-  /// `path` is a safetensors file, index or folder (SafetensorsSet), or of titan one checkpoint, a
-  /// folder of checkpoints (the newest is taken) or a run folder; then `prefix` says which weights:
-  /// "model" or "ema".
+  /// `path` is a file of safetensors or torch.save, an index of several, a folder with either
+  /// (find_weight_file), a Hugging Face cache or a model's id (resolve_model_path); or of titan one
+  /// checkpoint, a folder of checkpoints (the newest is taken) or a run folder; then `prefix` says
+  /// which weights: "model" or "ema".
   static StatusOr<std::unique_ptr<WeightSource>> open(const std::string& path,
                                                       const std::string& prefix = "model");
   virtual ~WeightSource() = default;
