@@ -114,7 +114,7 @@ StatusOr<std::unique_ptr<Dataset>> open_cifar10(const JobConfig& config) {
   }
   if (files.empty())
     return not_found("[cifar10] no data_batch_*.bin in ", folder.string(),
-                     " (the binary version: cifar-10-binary.tar.gz)");
+                     " (the binary version; scripts/download.sh cifar10 DIR gets it)");
   const int64_t num_classes = config.dataset.num_classes > 0 ? config.dataset.num_classes : 10;
   return std::make_unique<Cifar10>(std::move(files), training_image_options(config), num_classes);
 }

@@ -17,7 +17,8 @@ namespace fs = std::filesystem;
 
 constexpr const char* kHow =
     "; encoder.empty_encodings_path names a folder with t5_empty.npy and clip_empty.npy, the "
-    "encodings of the empty prompt, which the preprocessed data set comes with; without them set "
+    "encodings of the empty prompt, which the preprocessed data set comes with "
+    "(scripts/download.sh empty-encodings DIR gets them); without them set "
     "training.class_dropout_prob = 0";
 
 StatusOr<at::ScalarType> scalar_type_of(const std::string& type) {
