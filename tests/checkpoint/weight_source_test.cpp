@@ -3,6 +3,7 @@
 #include "tests/checkpoint/read_weights.h"
 #include "tests/checkpoint/small_state.h"
 #include "tests/support/catch.h"
+#include "tests/support/golden_root.h"
 #include "tests/support/temporary_folder.h"
 #include "titan/checkpoint/checkpoint_manager.h"
 #include "titan/checkpoint/recipe_reader.h"
@@ -109,6 +110,23 @@ TEST_CASE("Files of torch.save are weights like any others", "[checkpoint]") {
              Contains("missing beside it: pytorch_model-00002-of-00002.bin"));
   CHECK_THAT(message_of(WeightSource::open(golden + "hostile/system.pt").status()),
              Contains("posix.system") && Contains("nothing was run"));
+}
+
+TEST_CASE("The reference encoders' folders are opened as weights", "[checkpoint]") {
+  const auto root = titan::testing::golden_root();
+  if (!root || !std::filesystem::is_directory(*root / "encoders"))
+    TITAN_SKIP(titan::testing::kNoGolden);
+  int found = 0;
+  for (const char* kind : {"t5", "clip", "vae"})
+    for (const auto& entry : std::filesystem::directory_iterator(*root / "encoders" / kind)) {
+      if (!entry.is_directory()) continue;
+      const auto weights = read_weights(entry.path().string(), "model");
+      INFO(entry.path() << (weights.ok() ? "" : message_of(weights.status())));
+      REQUIRE(weights.ok());
+      CHECK(weights->size() > 10);
+      ++found;
+    }
+  CHECK(found > 0);
 }
 
 TEST_CASE("Weights go into any slices; what does not fit changes nothing", "[checkpoint]") {
