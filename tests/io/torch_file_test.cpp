@@ -147,6 +147,33 @@ std::string legacy(const std::string& object) {
          object + "\x80\x02]."s;
 }
 
+TEST_CASE("Files of Python 2 are read", "[io]") {
+  using namespace std::string_literals;  // short strings (U), and a dictionary made of pairs
+  const std::string tensor =
+      "ctorch._utils\n_rebuild_tensor\n((U\7storagectorch\nFloatStorage\nU\1"s +
+      "0U\3cpuK\4NtQK\1K\2K\1\x86K\2K\1\x86tR"s;  // [2, 1] from element 1, stride 2
+  std::string file = legacy(
+      "\x80\x02"
+      "ccollections\nOrderedDict\n](](U\1w"s +
+      tensor + "ee\x85R."s);
+  file.replace(file.size() - 4, 4,
+               "\x80\x02]U\1"
+               "0a."s);
+  const float values[] = {1, 2, 3, 4};
+  file += "\4\0\0\0\0\0\0\0"s + std::string(reinterpret_cast<const char*>(values), sizeof values);
+  const TemporaryFolder folder;
+  const auto set = TorchSet::open(folder.write("old.pth", file));
+  INFO((set.ok() ? "" : message_of(set.status())));
+  REQUIRE(set.ok());
+  REQUIRE(set->tensors().size() == 1);
+  CHECK(set->tensors()[0].name == "w");
+  CHECK(set->tensors()[0].shape == std::vector<int64_t>{2, 1});
+  float read[2] = {};
+  set->read("w", 0, 2, read);
+  CHECK(read[0] == 2);
+  CHECK(read[1] == 4);
+}
+
 TEST_CASE("Hostile shapes, strides and pickles are bounded", "[io]") {
   using namespace std::string_literals;
   const auto tensor = [](const std::string& shape, const std::string& stride,
