@@ -17,23 +17,11 @@ namespace fs = std::filesystem;
 constexpr int64_t kRowsPerBatch = 100;                // datasets' own number for binary columns
 constexpr int64_t kBytesPerBatch = int64_t{1} << 30;  // offsets have 32 bits
 
-using NamedTypes = std::vector<std::pair<std::string, std::string>>;
-
-NamedTypes column_types() {
-  NamedTypes types = {{"__key__", "string"}};
-  for (const char* field : kEncodedFields) types.emplace_back(field, "binary");
-  types.emplace_back("timestep", "int32");
-  return types;
-}
-
-std::vector<ArrowColumnSpec> column_specs() {
-  using Type = ArrowColumnSpec::Type;
-  std::vector<ArrowColumnSpec> specs;
-  for (const auto& [name, type] : column_types())
-    specs.push_back({name, type == "string"  ? Type::kString
-                           : type == "int32" ? Type::kInt32
-                                             : Type::kBinary});
-  return specs;
+std::vector<SavedColumn> saved_columns() {
+  std::vector<SavedColumn> columns = {{"__key__", "string"}};
+  for (const char* field : kEncodedFields) columns.push_back({field, "binary"});
+  columns.push_back({"timestep", "int32"});
+  return columns;
 }
 
 /// One file: rows become npy arrays of uint16, the bits of bfloat16.
@@ -55,8 +43,8 @@ class FileWriter {
                const std::function<void(int64_t)>& progress) {
     TITAN_ASSIGN_OR_RETURN(
         ArrowStreamWriter file,
-        ArrowStreamWriter::create(path, column_specs(),
-                                  {{"huggingface", saved_folder_metadata(column_types())}}));
+        ArrowStreamWriter::create(path, arrow_columns(saved_columns()),
+                                  {{"huggingface", saved_folder_metadata(saved_columns())}}));
     const int64_t batch = std::clamp<int64_t>(kBytesPerBatch / row_bytes(), 1, kRowsPerBatch);
     for (int64_t index = begin; index < end; ++index) {
       TITAN_RETURN_IF_ERROR(append(file, index));
@@ -111,7 +99,7 @@ Status write_saved_rows(const EncodedRows& rows, const std::string& folder, int6
     TITAN_RETURN_IF_ERROR(writer.write((fs::path(folder) / files.back()).string(), file * per_file,
                                        std::min((file + 1) * per_file, rows.size()), progress));
   }
-  return write_saved_folder_info(folder, files, column_types(), rows.size(), "train");
+  return write_saved_folder_info(folder, files, saved_columns(), rows.size(), "train");
 }
 
 }  // namespace titan

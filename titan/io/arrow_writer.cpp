@@ -19,9 +19,58 @@ ArrowType type_of(ArrowColumnSpec::Type type) {
     case ArrowColumnSpec::Type::kString:
       return NANOARROW_TYPE_STRING;
     case ArrowColumnSpec::Type::kInt32:
+      return NANOARROW_TYPE_INT32;
+    case ArrowColumnSpec::Type::kInt64:
+      return NANOARROW_TYPE_INT64;
+    case ArrowColumnSpec::Type::kDouble:
+      return NANOARROW_TYPE_DOUBLE;
+    case ArrowColumnSpec::Type::kBool:
+      return NANOARROW_TYPE_BOOL;
+    case ArrowColumnSpec::Type::kNull:
+      return NANOARROW_TYPE_NA;
+    case ArrowColumnSpec::Type::kStruct:
       break;
   }
-  return NANOARROW_TYPE_INT32;
+  return NANOARROW_TYPE_STRUCT;
+}
+
+/// Makes `schema` a struct of these columns; nanoarrow's code.
+int describe(ArrowSchema* schema, const std::vector<ArrowColumnSpec>& columns) {
+  int code = ArrowSchemaSetTypeStruct(schema, static_cast<int64_t>(columns.size()));
+  for (std::size_t i = 0; i < columns.size() && code == NANOARROW_OK; ++i) {
+    ArrowSchema* child = schema->children[i];
+    code = columns[i].type == ArrowColumnSpec::Type::kStruct
+               ? describe(child, columns[i].fields)
+               : ArrowSchemaSetType(child, type_of(columns[i].type));
+    if (code == NANOARROW_OK) code = ArrowSchemaSetName(child, columns[i].name.c_str());
+  }
+  return code;
+}
+
+/// The columns that take a value: a struct stands for its fields.
+void list_leaves(ArrowArray* array, const std::vector<ArrowColumnSpec>& columns,
+                 std::vector<ArrowArray*>& leaves, std::vector<ArrowArray*>& structs) {
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    ArrowArray* child = array->children[i];
+    if (columns[i].type == ArrowColumnSpec::Type::kStruct) {
+      list_leaves(child, columns[i].fields, leaves, structs);
+      structs.push_back(child);  // behind the structs inside it: inner elements end first
+    } else {
+      leaves.push_back(child);
+    }
+  }
+}
+
+int append_value(ArrowArray* array, const ArrowValue& value) {
+  if (const auto* bytes = std::get_if<std::span<const std::byte>>(&value))
+    return ArrowArrayAppendBytes(array, {{bytes->data()}, static_cast<int64_t>(bytes->size())});
+  if (const auto* number = std::get_if<std::int32_t>(&value))
+    return ArrowArrayAppendInt(array, *number);
+  if (const auto* number = std::get_if<std::int64_t>(&value))
+    return ArrowArrayAppendInt(array, *number);
+  if (const auto* number = std::get_if<double>(&value))
+    return ArrowArrayAppendDouble(array, *number);
+  return ArrowArrayAppendNull(array, 1);
 }
 
 }  // namespace
@@ -57,16 +106,9 @@ struct ArrowStreamWriter::State {
     return EIO;
   }
 
-  Status start_schema(const std::vector<ArrowColumnSpec>& columns,
-                      const std::map<std::string, std::string>& metadata) {
+  Status start_schema(const std::map<std::string, std::string>& metadata) {
     ArrowSchemaInit(&schema);
-    TITAN_RETURN_IF_ERROR(
-        check(ArrowSchemaSetTypeStruct(&schema, static_cast<int64_t>(columns.size())), "describe"));
-    for (std::size_t i = 0; i < columns.size(); ++i) {
-      ArrowSchema* child = schema.children[i];
-      TITAN_RETURN_IF_ERROR(check(ArrowSchemaSetType(child, type_of(columns[i].type)), "describe"));
-      TITAN_RETURN_IF_ERROR(check(ArrowSchemaSetName(child, columns[i].name.c_str()), "describe"));
-    }
+    TITAN_RETURN_IF_ERROR(check(describe(&schema, columns), "describe"));
     ArrowBuffer packed{};
     int code = ArrowMetadataBuilderInit(&packed, nullptr);
     for (const auto& [key, value] : metadata)
@@ -83,10 +125,15 @@ struct ArrowStreamWriter::State {
     if (array.release != nullptr) ArrowArrayRelease(&array);
     TITAN_RETURN_IF_ERROR(
         check(ArrowArrayInitFromSchema(&array, &schema, &error), "make a batch of"));
+    leaves.clear();
+    structs.clear();
+    list_leaves(&array, columns, leaves, structs);
     return check(ArrowArrayStartAppending(&array), "make a batch of");
   }
 
   AtomicFile file;
+  std::vector<ArrowColumnSpec> columns;
+  std::vector<ArrowArray*> leaves, structs;  ///< within `array`
   ArrowSchema schema{};
   ArrowArray array{};
   ArrowArrayView view{};
@@ -105,7 +152,8 @@ StatusOr<ArrowStreamWriter> ArrowStreamWriter::create(
     const std::map<std::string, std::string>& metadata) {
   TITAN_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::create(path));
   auto state = std::make_unique<State>(std::move(file));
-  TITAN_RETURN_IF_ERROR(state->start_schema(columns, metadata));
+  state->columns = columns;
+  TITAN_RETURN_IF_ERROR(state->start_schema(metadata));
   ArrowIpcOutputStream stream{.write = &State::write,
                               .release = [](ArrowIpcOutputStream* s) { s->release = nullptr; },
                               .private_data = state.get()};
@@ -119,22 +167,15 @@ StatusOr<ArrowStreamWriter> ArrowStreamWriter::create(
 }
 
 Status ArrowStreamWriter::append(const std::vector<ArrowValue>& row) {
-  TITAN_CHECK(static_cast<int64_t>(row.size()) == state_->array.n_children,
-              "[arrow] one value a column (", row.size(), ", ", state_->array.n_children, ")");
-  for (std::size_t i = 0; i < row.size(); ++i) {
-    ArrowArray* child = state_->array.children[i];
-    int code = NANOARROW_OK;
-    if (const auto* bytes = std::get_if<std::span<const std::byte>>(&row[i])) {
-      code = ArrowArrayAppendBytes(child, {{bytes->data()}, static_cast<int64_t>(bytes->size())});
-    } else if (const auto* number = std::get_if<std::int32_t>(&row[i])) {
-      code = ArrowArrayAppendInt(child, *number);
-    } else {
-      code = ArrowArrayAppendNull(child, 1);
-    }
-    TITAN_RETURN_IF_ERROR(state_->check(code, "append to"));
-  }
-  ++state_->rows;
-  return state_->check(ArrowArrayFinishElement(&state_->array), "append to");
+  State& s = *state_;
+  TITAN_CHECK(row.size() == s.leaves.size(), "[arrow] one value a column (", row.size(), ", ",
+              s.leaves.size(), ")");
+  for (std::size_t i = 0; i < row.size(); ++i)
+    TITAN_RETURN_IF_ERROR(s.check(append_value(s.leaves[i], row[i]), "append to"));
+  for (ArrowArray* array : s.structs)
+    TITAN_RETURN_IF_ERROR(s.check(ArrowArrayFinishElement(array), "append to"));
+  ++s.rows;
+  return s.check(ArrowArrayFinishElement(&s.array), "append to");
 }
 
 Status ArrowStreamWriter::flush() {

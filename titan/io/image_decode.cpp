@@ -63,4 +63,10 @@ StatusOr<Image> decode_image(std::span<const std::uint8_t> bytes, const DecodeLi
   return apply_orientation(std::move(decoded.image), decoded.orientation);
 }
 
+StatusOr<Image> decode_stored_image(std::span<const std::uint8_t> bytes,
+                                    const DecodeLimits& limits) {
+  TITAN_ASSIGN_OR_RETURN(image_codecs::Decoded decoded, decode_stored(bytes, limits));
+  return std::move(decoded.image);
+}
+
 }  // namespace titan

@@ -27,5 +27,8 @@ struct DecodeLimits {
 /// animated WebP (not supported), or beyond `limits`; kDataLoss for an unreadable header and for
 /// damage inside (not at the end) of the data.
 StatusOr<Image> decode_image(std::span<const std::uint8_t> bytes, const DecodeLimits& limits = {});
+/// The same without a look at the orientation: the pixels as they lie in the file.
+StatusOr<Image> decode_stored_image(std::span<const std::uint8_t> bytes,
+                                    const DecodeLimits& limits = {});
 
 }  // namespace titan

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <filesystem>
+#include <map>
 
 #include <nlohmann/json.hpp>
 
@@ -50,10 +51,17 @@ StatusOr<std::vector<std::string>> data_files(const fs::path& state_path,
   return names;
 }
 
-nlohmann::ordered_json features_of(
-    const std::vector<std::pair<std::string, std::string>>& columns) {
-  nlohmann::ordered_json features;
-  for (const auto& [name, type] : columns) features[name] = {{"dtype", type}, {"_type", "Value"}};
+nlohmann::ordered_json features_of(const std::vector<SavedColumn>& columns) {
+  auto features = nlohmann::ordered_json::object();
+  for (const SavedColumn& column : columns) {
+    if (column.type == "struct") {
+      features[column.name] = features_of(column.fields);
+    } else if (column.type == "image") {
+      features[column.name] = {{"_type", "Image"}};
+    } else {
+      features[column.name] = {{"dtype", column.type}, {"_type", "Value"}};
+    }
+  }
   return features;
 }
 
@@ -105,14 +113,35 @@ std::string saved_file_name(std::size_t index, std::size_t count) {
   return name;
 }
 
-std::string saved_folder_metadata(const std::vector<std::pair<std::string, std::string>>& columns) {
+std::vector<ArrowColumnSpec> arrow_columns(const std::vector<SavedColumn>& columns) {
+  using Type = ArrowColumnSpec::Type;
+  static const std::map<std::string, Type> types = {
+      {"string", Type::kString}, {"binary", Type::kBinary},  {"int32", Type::kInt32},
+      {"int64", Type::kInt64},   {"float64", Type::kDouble}, {"bool", Type::kBool},
+      {"null", Type::kNull},     {"struct", Type::kStruct}};
+  std::vector<ArrowColumnSpec> specs;
+  for (const SavedColumn& column : columns) {
+    if (column.type == "image") {
+      specs.push_back({column.name,
+                       Type::kStruct,
+                       {{"bytes", Type::kBinary, {}}, {"path", Type::kString, {}}}});
+      continue;
+    }
+    const auto type = types.find(column.type);
+    TITAN_CHECK(type != types.end(), "[arrow] no such type of a column (", column.type, ")");
+    specs.push_back({column.name, type->second, arrow_columns(column.fields)});
+  }
+  return specs;
+}
+
+std::string saved_folder_metadata(const std::vector<SavedColumn>& columns) {
   const nlohmann::ordered_json json = {{"info", {{"features", features_of(columns)}}}};
   return json.dump();
 }
 
 Status write_saved_folder_info(const std::string& folder, const std::vector<std::string>& files,
-                               const std::vector<std::pair<std::string, std::string>>& columns,
-                               int64_t num_rows, const std::string& split) {
+                               const std::vector<SavedColumn>& columns, int64_t num_rows,
+                               const std::string& split) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   Xxh3Stream hash;
   for (const std::string& file : files) {

@@ -4,12 +4,12 @@
 
 #include <cstdint>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "titan/base/segments.h"
 #include "titan/base/status.h"
 #include "titan/io/arrow_stream.h"
+#include "titan/io/arrow_writer.h"
 
 namespace titan {
 
@@ -40,12 +40,22 @@ bool looks_like_saved_folder(const std::string& folder);
 /// "data-00003-of-00012.arrow".
 std::string saved_file_name(std::size_t index, std::size_t count);
 
-/// Writes state.json and dataset_info.json beside finished files. `columns`: name and Hugging
-/// Face's dtype ("string", "binary", "int32") in their order.
+/// A column as Hugging Face's features describe it.
+struct SavedColumn {
+  std::string name;
+  /// A dtype ("string", "binary", "int32", "int64", "float64", "bool", "null"), or "image" (a
+  /// struct of bytes and path) or "struct".
+  std::string type;
+  std::vector<SavedColumn> fields = {};  ///< of a struct
+};
+/// The columns of the files. Throws for an unknown type.
+std::vector<ArrowColumnSpec> arrow_columns(const std::vector<SavedColumn>& columns);
+
+/// Writes state.json and dataset_info.json beside finished files.
 Status write_saved_folder_info(const std::string& folder, const std::vector<std::string>& files,
-                               const std::vector<std::pair<std::string, std::string>>& columns,
-                               int64_t num_rows, const std::string& split);
+                               const std::vector<SavedColumn>& columns, int64_t num_rows,
+                               const std::string& split);
 /// The schema metadata that datasets writes: key "huggingface".
-std::string saved_folder_metadata(const std::vector<std::pair<std::string, std::string>>& columns);
+std::string saved_folder_metadata(const std::vector<SavedColumn>& columns);
 
 }  // namespace titan

@@ -1,122 +1,50 @@
 #include "titan/tools/convert_data.h"
 
-#include <algorithm>
-#include <chrono>
 #include <cstdio>
-#include <filesystem>
-#include <utility>
 
-#include "titan/base/log.h"
-#include "titan/data/encoded_rows.h"
-#include "titan/data/row_shards.h"
-#include "titan/io/atomic_folder.h"
-#include "titan/tools/arguments.h"
+#include "titan/tools/data/action.h"
+#include "titan/tools/data/clean_cc12m.h"
+#include "titan/tools/data/convert_format.h"
+#include "titan/tools/data/find_bad.h"
+#include "titan/tools/data/select_coco.h"
 
-namespace titan {
+namespace titan::tools {
 namespace {
 
-namespace fs = std::filesystem;
-
-constexpr const char* kHelp =
-    "titan convert-data INPUT OUTPUT [options]\n"
-    "Turns preprocessed samples (cc12m_preprocessed, coco_preprocessed) into the other of two\n"
-    "formats; training reads both. INPUT is a folder of Hugging Face's save_to_disk or of row\n"
-    "shards. OUTPUT must not exist; it appears whole or not at all.\n"
-    "  --to rows|arrow    row shards (a fixed-size record a row, values checked once) or a folder\n"
-    "                     of save_to_disk; without it the one that INPUT is not\n"
-    "  --file-mb N        size of a file in millions of bytes (rows: 4000, arrow: 500)\n";
-
-constexpr int64_t kMega = 1'000'000;
-
-/// A line every few seconds.
-class Progress {
- public:
-  Progress(int64_t total, std::size_t row_bytes) : total_(total), row_bytes_(row_bytes) {}
-
-  void operator()(int64_t done) {
-    const auto now = Clock::now();
-    if (now - last_ < std::chrono::seconds(5)) return;
-    last_ = now;
-    char text[160];
-    std::snprintf(text, sizeof text, "[convert-data] %lld of %lld rows (%.1f %%), %.0f MB/s",
-                  static_cast<long long>(done), static_cast<long long>(total_),
-                  100.0 * static_cast<double>(done) / static_cast<double>(total_), rate(done));
-    TITAN_LOG(INFO) << text;
-  }
-  double seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
-
- private:
-  using Clock = std::chrono::steady_clock;
-  double rate(int64_t done) const {
-    return static_cast<double>(done) * static_cast<double>(row_bytes_) / seconds() / kMega;
-  }
-  int64_t total_;
-  std::size_t row_bytes_;
-  Clock::time_point start_ = Clock::now();
-  Clock::time_point last_ = start_;
-};
-
-std::size_t bytes_of(const EncodedShapes& shapes) {
-  std::size_t bytes = 0;
-  for (const auto& shape : shapes) bytes += encoded_bytes(shape);
-  return bytes;
+const std::vector<DataAction>& actions() {
+  static const std::vector<DataAction> all = {
+      {"format", "preprocessed samples from Arrow files into row shards, or back (the default)",
+       convert_format_main},
+      {"find-bad", "the rows of an image set that cannot be read, as a filter file", find_bad_main},
+      {"clean-cc12m", "the training samples of the Flux job from cc12m's tars, as cc12m_disk",
+       clean_cc12m_main},
+      {"select-coco", "the evaluation samples of the Flux job from COCO 2014, as tars",
+       select_coco_main},
+  };
+  return all;
 }
 
-int report(const Status& status) {
-  if (status.ok()) return 0;
-  TITAN_LOG(ERROR) << message_of(status);
-  return exit_code_for(status);
+void print_help() {
+  std::printf(
+      "titan convert-data ACTION ...     (titan convert-data ACTION --help: the action's "
+      "options)\n\n");
+  for (const DataAction& action : actions())
+    std::printf("  %-14s %s\n", action.name.c_str(), action.help.c_str());
+  std::printf(
+      "\ntitan convert-data INPUT OUTPUT is `format`. Parquet files come in by\n"
+      "scripts/import_parquet.py.\n");
 }
 
 }  // namespace
 
-Status convert_data(const ConvertDataOptions& options) {
-  TITAN_ASSIGN_OR_RETURN(const std::unique_ptr<EncodedRows> rows,
-                         open_encoded_rows(options.input, "convert-data"));
-  const std::string other = looks_like_row_shards(options.input) ? "arrow" : "rows";
-  const std::string format = options.format.empty() ? other : options.format;
-  if (format != "rows" && format != "arrow")
-    return invalid_argument("[convert-data] --to must be rows or arrow (", format, ")");
-  TITAN_ASSIGN_OR_RETURN(const EncodedRow first, first_readable_row(*rows));
-  const std::size_t row_bytes = bytes_of(first.shapes);
-  TITAN_ASSIGN_OR_RETURN(AtomicFolder folder, AtomicFolder::create(options.output));
-  TITAN_LOG(INFO) << "[convert-data] " << rows->size() << " rows of " << options.input << " to "
-                  << format << ", " << rows->size() * static_cast<int64_t>(row_bytes) / kMega
-                  << " MB";
-  Progress progress(rows->size(), row_bytes);
-  const auto tell = [&](int64_t done) { progress(done); };
-  const int64_t wanted = options.bytes_per_file;
-  if (format == "rows") {
-    const int64_t bytes = wanted > 0 ? wanted : 4000 * kMega;
-    const int64_t per_file = std::max<int64_t>(1, bytes / static_cast<int64_t>(row_bytes));
-    TITAN_RETURN_IF_ERROR(write_row_shards(*rows, folder.path(), per_file, tell));
-  } else {
-    TITAN_RETURN_IF_ERROR(
-        write_saved_rows(*rows, folder.path(), wanted > 0 ? wanted : 500 * kMega, tell));
-  }
-  TITAN_RETURN_IF_ERROR(folder.commit());
-  TITAN_LOG(INFO) << "[convert-data] " << rows->size() << " rows in " << options.output << ", "
-                  << progress.seconds() << " s";
-  return ok_status();
-}
-
 int convert_data_main(const std::vector<std::string>& args) {
-  const auto parsed = Arguments::parse(args, {"to", "file-mb", "help"});
-  if (!parsed.ok()) return report(annotate(parsed.status(), "convert-data"));
-  if (parsed->has("help")) {
-    std::fputs(kHelp, stdout);
-    return 0;
+  if (args.empty() || args[0] == "--help" || args[0] == "-h") {
+    print_help();
+    return args.empty() ? 2 : 0;
   }
-  if (parsed->words().size() != 2)
-    return report(
-        invalid_argument("[convert-data] needs INPUT and OUTPUT (titan convert-data "
-                         "--help)"));
-  const auto megabytes = parsed->integer("file-mb", 0, 1, 1'000'000);
-  if (!megabytes.ok()) return report(annotate(megabytes.status(), "convert-data"));
-  return report(convert_data({.input = parsed->words()[0],
-                              .output = parsed->words()[1],
-                              .format = parsed->text("to", ""),
-                              .bytes_per_file = *megabytes * kMega}));
+  for (const DataAction& action : actions())
+    if (action.name == args[0]) return action.run({args.begin() + 1, args.end()});
+  return convert_format_main(args);
 }
 
-}  // namespace titan
+}  // namespace titan::tools

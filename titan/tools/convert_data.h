@@ -1,26 +1,13 @@
-// convert_data.h: `titan convert-data`: preprocessed samples from one file format into the other.
+// convert_data.h: `titan convert-data ACTION ...`: data sets from one form into another.
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <vector>
 
-#include "titan/base/status.h"
+namespace titan::tools {
 
-namespace titan {
-
-struct ConvertDataOptions {
-  std::string input;           ///< a folder of either format (data/encoded_rows.h)
-  std::string output;          ///< must not exist, or be empty; appears whole or not at all
-  std::string format;          ///< "rows" or "arrow"; empty = the other one
-  int64_t bytes_per_file = 0;  ///< 0: 4 GB of rows, 500 MB of Arrow
-};
-
-/// Every row is checked on the way (shapes, timestep, NaN): the first bad one ends the conversion,
-/// named.
-Status convert_data(const ConvertDataOptions& options);
-
-/// `titan convert-data INPUT OUTPUT ...`; returns the exit code.
+/// Runs the action that the first word names; without one `format` (data/convert_format.h).
+/// Returns the exit code.
 int convert_data_main(const std::vector<std::string>& args);
 
-}  // namespace titan
+}  // namespace titan::tools
