@@ -17,9 +17,9 @@ namespace titan::tools {
 
 /// Calls `make(i)` -> StatusOr<std::optional<Item>> for i = first, first + 1, ... on `num_threads`
 /// threads, and `use(i, Item)` -> StatusOr<bool> for each in order on the calling thread. Ends
-/// where make has no item left, where use returns false (items behind it are dropped), or at the
-/// first error of either, in order. At most 4 items a thread wait to be used. An exception of
-/// `make` becomes an error.
+/// where make has no item left (it may be asked for items behind that one), where use returns false
+/// (items behind it are dropped), or at the first error of either, in order. At most 4 items a
+/// thread wait to be used. An exception of `make` becomes an error.
 template <class Item, class Make, class Use>
 Status ordered_work(int64_t first, int64_t num_threads, const Make& make, const Use& use) {
   using Result = StatusOr<std::optional<Item>>;

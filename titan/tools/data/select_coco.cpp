@@ -135,7 +135,7 @@ Status select_coco(const SelectCocoOptions& options) {
   Shards shards(folder.path(), options.samples_per_shard);
   ActionProgress progress("select-coco", "images");
   const auto make = [&](int64_t i) -> StatusOr<std::optional<Png>> {
-    if (i == count) return std::nullopt;
+    if (i >= count) return std::nullopt;
     return make_png(options, samples[static_cast<std::size_t>(i)]);
   };
   const auto use = [&](int64_t i, const Png& png) -> StatusOr<bool> {
