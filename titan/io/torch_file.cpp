@@ -141,20 +141,27 @@ const TorchEntry* TorchFile::find(const std::string& name) const {
   return found == index_.end() ? nullptr : &entries_[found->second];
 }
 
-void TorchFile::read(const TorchEntry& entry, std::uint64_t first, std::uint64_t count,
-                     void* out) const {
+void read_torch_elements(std::span<const std::byte> bytes, const TorchEntry& entry,
+                         std::uint64_t first, std::uint64_t count, void* out) {
   const TorchTensor& tensor = entry.tensor;
   TITAN_CHECK(first <= tensor.count && count <= tensor.count - first, "[pickle] a range outside ",
               tensor.name);
   if (count == 0) return;
   const std::size_t width = element_size(tensor.type);
-  const std::byte* from = file_.data() + entry.offset;
+  const std::byte* from = bytes.data() + entry.offset;
   if (tensor.is_contiguous) {
     std::memcpy(out, from + first * width, count * width);
-    file_.release(entry.offset + first * width, count * width);
   } else {
     copy_strided(tensor, from, first, count, static_cast<std::byte*>(out));
   }
+}
+
+void TorchFile::read(const TorchEntry& entry, std::uint64_t first, std::uint64_t count,
+                     void* out) const {
+  read_torch_elements(file_.bytes(), entry, first, count, out);
+  if (!entry.tensor.is_contiguous) return;
+  const std::size_t width = element_size(entry.tensor.type);
+  file_.release(entry.offset + first * width, count * width);
 }
 
 }  // namespace titan

@@ -29,6 +29,11 @@ struct TorchEntry {
 /// as of TorchFile::open, without the path.
 StatusOr<std::vector<TorchEntry>> read_torch_entries(std::span<const std::byte> bytes);
 
+/// Copies elements [first, first + count) of a tensor in such bytes, counted row-major, whatever
+/// the strides.
+void read_torch_elements(std::span<const std::byte> bytes, const TorchEntry& entry,
+                         std::uint64_t first, std::uint64_t count, void* out);
+
 /// Whether the bytes begin as a file of torch.save does.
 bool looks_like_torch_file(std::span<const std::byte> bytes);
 
@@ -44,8 +49,7 @@ class TorchFile {
   const TorchEntry* find(const std::string& name) const;
   const std::string& path() const { return file_.path(); }
 
-  /// Copies elements [first, first + count), counted row-major, whatever the strides. Pages that
-  /// were read do not stay in the process' memory.
+  /// See read_torch_elements. Pages that were read in one piece do not stay in the process' memory.
   void read(const TorchEntry& entry, std::uint64_t first, std::uint64_t count, void* out) const;
 
  private:
