@@ -80,6 +80,7 @@ TEST_CASE("texts are cleaned and cut as the reference's Python does", "[tokenize
   REQUIRE(words_of("Cafe\u0301") == Words{"caf\u00E9"});
   REQUIRE(words_of("\u039F\u0394\u039F\u03A3") == Words{"\u03BF\u03B4\u03BF\u03C2"});
   REQUIRE(words_of("'\u017F") == Words{"'\u017F"});  // the long s fits where case does not count
+  REQUIRE(words_of("-\u0345-a\u0345") == Words{"-", "-", "a"});  // what the pattern never fits
   REQUIRE(words_of(std::string("a\0b", 3)) == Words{"ab"});
 }
 
@@ -179,7 +180,8 @@ TEST_CASE("OpenAI's file alone makes the same vocabulary; a damaged one is named
   Ids ids(4);
   (*tokenizer)->encode("! circle", ids);
   REQUIRE(ids == Ids{519, 256, 518, 520});  // "!" is the first byte that is written as itself
-  const std::string damaged = files.folder.write("damaged.txt.gz", "\x1f\x8b\x08 no gzip");
+  const std::string damaged = files.folder.write(
+      "damaged.txt.gz", std::string("\x1f\x8b\x08\0\0\0\0\0\0\x03no deflate stream", 27));
   REQUIRE(contains(titan::message_of(titan::open_openai_clip_tokenizer(damaged).status()),
                    "damaged.txt.gz cannot be decompressed"));
 }

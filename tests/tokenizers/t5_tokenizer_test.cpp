@@ -101,7 +101,6 @@ TEST_CASE("literal special tokens are single ids, sentinels take the spaces arou
   // Not among the hundred, or not closed: plain text.
   for (const char* text : {"<extra_id_100>", "<extra_id_01>", "<extra_id_", "<", "< /s>", "</S>"})
     REQUIRE(model.encode(text, 40) == model.by_library(text, 40));
-  REQUIRE(model.encode("<<pad>", 6)[model.by_library("<", 6)[1] == 1 ? 1 : 2] == 0);
 }
 
 TEST_CASE("random texts get the ids that the library gives", "[tokenizers]") {
@@ -171,8 +170,7 @@ TEST_CASE("a caption of ten thousand words takes no time", "[tokenizers]") {
   for (int i = 0; i < 10'000; ++i) many += "circle ";
   const auto begin = std::chrono::steady_clock::now();
   const Ids ids = model.encode(many, 256);
-  REQUIRE(ids[254] == ids[0]);
-  REQUIRE(ids[255] == 1);
+  REQUIRE(ids == model.by_library(many, 256));
   model.encode(std::string(100'000, '<'), 256);
   model.encode(std::string(100'000, 'q'), 256);
   REQUIRE(std::chrono::steady_clock::now() - begin < std::chrono::seconds(5));

@@ -40,7 +40,7 @@ std::size_t match_contraction(std::string_view text) {
   return 0;
 }
 
-enum class CharacterClass : std::uint8_t { kLetter, kNumber, kRest };
+enum class CharacterClass : std::uint8_t { kLetter, kNumber, kRest, kNothing };
 
 CharacterClass class_of(char32_t code_point) {
   if (code_point < 0x80) {
@@ -48,21 +48,30 @@ CharacterClass class_of(char32_t code_point) {
     const char32_t lower = code_point | 0x20U;
     return lower >= 'a' && lower <= 'z' ? CharacterClass::kLetter : CharacterClass::kRest;
   }
+  // A mark whose other letter case is a letter (iota): where case does not count, the pattern's
+  // "neither letter nor number" excludes it and "letter" does not include it.
+  constexpr char32_t kIotaBelow = 0x345;
+  if (code_point == kIotaBelow) return CharacterClass::kNothing;
   if (is_letter(code_point)) return CharacterClass::kLetter;
   return is_number(code_point) ? CharacterClass::kNumber : CharacterClass::kRest;
 }
 
+struct Run {
+  std::size_t length = 0;
+  bool counts = true;  ///< false for what no part of the pattern fits
+};
+
 /// A run of letters, one number, or a run of what is neither.
-std::size_t match_run(std::string_view text) {
+Run match_run(std::string_view text) {
   std::size_t length = 0;
   const CharacterClass first = class_of(next_code_point(text, length));
-  if (first == CharacterClass::kNumber) return length;
+  if (first == CharacterClass::kNumber) return {length};
   while (length < text.size()) {
     std::size_t behind = length;
     if (class_of(next_code_point(text, behind)) != first) break;
     length = behind;
   }
-  return length;
+  return {length, first != CharacterClass::kNothing};
 }
 
 /// Cuts a cleaned, lower-case text without spaces as the published pattern does: special tokens,
@@ -80,8 +89,9 @@ bool split_by_pattern(std::string_view text, const Take& take) {
     } else if (text.front() == '\'') {
       length = match_contraction(text);
     }
-    if (length == 0) length = match_run(text);
-    if (!take({kind, text.substr(0, length)})) return false;
+    const Run run = length == 0 ? match_run(text) : Run{length};
+    length = run.length;
+    if (run.counts && !take({kind, text.substr(0, length)})) return false;
     text.remove_prefix(length);
   }
   return true;

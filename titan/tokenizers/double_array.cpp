@@ -27,6 +27,8 @@ class DoubleArrayBuilder {
     const std::uint32_t offset = node ^ base;
     if (offset >= kMaxOffset) return false;
     units_[node] |= offset << 10;
+    if (base >= bases_.size()) bases_.resize(2 * (base + 1), false);
+    bases_[base] = true;
     for (const std::uint32_t letter : letters) take(base ^ letter);
     for (std::size_t i = 0; i < letters.size(); ++i) {
       const Entries below = entries.subspan(begins[i], begins[i + 1] - begins[i]);
@@ -55,13 +57,15 @@ class DoubleArrayBuilder {
       if (used_[slot]) continue;
       ++tries;
       const std::uint32_t base = slot ^ letters.front();
+      // A base of two nodes would mix up their children: labels do not name the parent.
+      if (base < bases_.size() && bases_[base]) continue;
       if (std::none_of(letters.begin(), letters.end(),
                        [&](std::uint32_t letter) { return is_used(base ^ letter); }))
         return base;
     }
     // What was tried that often is as good as full.
     if (tries == kMaxTries) first_free_ += kMaxTries / 16;
-    return (static_cast<std::uint32_t>(used_.size()) + 0xFFU) & ~0xFFU;
+    return ((static_cast<std::uint32_t>(used_.size()) + 0xFFU) & ~0xFFU) ^ letters.front();
   }
 
   bool is_used(std::uint32_t slot) const { return slot < used_.size() && used_[slot]; }
@@ -78,6 +82,7 @@ class DoubleArrayBuilder {
   }
 
   std::vector<bool> used_ = {true};
+  std::vector<bool> bases_;
   std::vector<std::uint32_t> units_ = {0};  // the root
   std::uint32_t first_free_ = 1;
 };

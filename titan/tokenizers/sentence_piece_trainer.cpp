@@ -8,6 +8,9 @@ StatusOr<std::string> train_sentence_pieces(const std::vector<std::string>& text
                                             std::int64_t max_pieces) {
   if (texts.empty()) return invalid_argument("[sentencepiece] needs texts to learn pieces from");
   TITAN_ASSIGN_OR_RETURN(const SentencePieceModule* module, sentence_piece_module());
+  if (max_pieces <= 3)
+    return invalid_argument("[sentencepiece] needs more than the three special pieces (",
+                            max_pieces, ")");
   std::string error;
   std::string model = module->train(
       {

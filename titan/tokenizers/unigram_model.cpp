@@ -150,14 +150,13 @@ void UnigramModel::encode(std::string_view text, std::vector<SentencePieces::Pie
   const std::vector<Best> best = best_paths(normal);
   const auto first = static_cast<std::ptrdiff_t>(pieces.size());
   for (std::size_t end = normal.size(); end > 0;) {
-    const auto begin = static_cast<std::size_t>(best[end].begin);
-    const std::string_view surface = std::string_view(normal).substr(begin, end - begin);
-    const bool unknown = best[end].id == unknown_id_;
-    const bool joins = unknown && std::ssize(pieces) > first && !pieces.back().unknown.empty();
-    if (joins)
-      pieces.back().unknown.insert(0, surface);
-    else
-      pieces.push_back({best[end].id, unknown ? std::string(surface) : std::string()});
+    const std::int32_t id = best[end].id;
+    auto begin = static_cast<std::size_t>(best[end].begin);
+    while (id == unknown_id_ && begin > 0 && best[begin].id == unknown_id_)
+      begin = static_cast<std::size_t>(best[begin].begin);
+    SentencePieces::Piece& piece = pieces.emplace_back();
+    piece.id = id;
+    if (id == unknown_id_) piece.unknown = normal.substr(begin, end - begin);
     end = begin;
   }
   std::reverse(pieces.begin() + first, pieces.end());
