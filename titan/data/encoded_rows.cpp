@@ -31,7 +31,9 @@ StatusOr<std::unique_ptr<EncodedRows>> open_encoded_rows(const std::string& fold
   return not_found("[", speaker, "] ", folder,
                    " holds no preprocessed samples: neither state.json and dataset_info.json (a "
                    "folder of save_to_disk) nor ",
-                   kRowShardsIndex, " (titan convert-data)");
+                   kRowShardsIndex,
+                   " (titan convert-data); scripts/download.sh cc12m-preprocessed DIR and "
+                   "coco-preprocessed DIR get the published ones");
 }
 
 Status not_finite(std::size_t field, std::size_t element) {

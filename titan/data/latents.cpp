@@ -187,7 +187,9 @@ StatusOr<std::unique_ptr<Dataset>> open_latents(const JobConfig& config) {
     TITAN_ASSIGN_OR_RETURN(Shard shard, open_shard(file.string()));
     shards.push_back(std::move(shard));
   }
-  if (shards.empty()) return not_found("[latents] no *.safetensors in ", path.string());
+  if (shards.empty())
+    return not_found("[latents] no *.safetensors in ", path.string(),
+                     " (scripts/download.sh imagenet-latents DIR gets ImageNet's)");
   TITAN_RETURN_IF_ERROR(check_alike(shards));
   const at::IntArrayRef sizes = shards.front().latents.sizes();
   const std::vector<int64_t>& wanted = config.dataset.image_size;
