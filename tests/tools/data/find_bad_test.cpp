@@ -97,6 +97,8 @@ TEST_CASE("find-bad does not go on with other data", "[tools]") {
   fs::create_directory(set.folder / "empty");
   options.input = set.folder / "empty";
   CHECK_THAT(message_of(find_bad(options)), Contains("no tars in"));
+  set.folder.write("empty/state.json", "{}");
+  CHECK_THAT(message_of(find_bad(options)), Contains("is a folder of save_to_disk"));
   CHECK(convert_data_main({"find-bad", set.folder / "tars"}) == 2);
   CHECK(convert_data_main({"find-bad", "--help"}) == 0);
 }

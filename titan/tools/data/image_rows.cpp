@@ -5,11 +5,6 @@
 
 namespace titan::tools {
 
-StatusOr<std::unique_ptr<ImageRows>> open_image_rows(const std::string& path,
-                                                     const std::string& action) {
-  return open_tar_rows(path, action);
-}
-
 Status check_image_row(const ImageRow& row) {
   if (!row.damage.empty()) return data_loss(row.damage);
   if (!row.image) return data_loss("no image");

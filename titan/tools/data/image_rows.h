@@ -39,11 +39,8 @@ class ImageRows {
   virtual std::string fingerprint() const = 0;
 };
 
-/// Opens a folder of tars (or one tar), or a folder of save_to_disk. `action` begins the messages:
-/// nothing there, no tars.
-StatusOr<std::unique_ptr<ImageRows>> open_image_rows(const std::string& path,
-                                                     const std::string& action);
-/// The former.
+/// Opens a folder of tars, or one tar. `action` begins the messages: nothing there, no tars, a
+/// folder of save_to_disk.
 StatusOr<std::unique_ptr<ImageRows>> open_tar_rows(const std::string& path,
                                                    const std::string& action);
 
