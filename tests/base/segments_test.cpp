@@ -20,6 +20,8 @@ TEST_CASE("Segments: every index is found in its segment, empty ones are passed 
       CHECK(segments.find(index).index == within);
     }
   }
+  for (std::size_t segment = 0; segment < counts.size(); ++segment)
+    CHECK(segments.count(segment) == counts[segment]);
   CHECK_THROWS(segments.find(8));
   CHECK_THROWS(segments.find(-1));
   CHECK_THROWS(Segments().find(0));

@@ -32,6 +32,11 @@ class Segments {
   /// Number of segments.
   std::size_t size() const { return ends_.size(); }
 
+  /// Items in one segment.
+  int64_t count(std::size_t segment) const {
+    return ends_[segment] - (segment == 0 ? 0 : ends_[segment - 1]);
+  }
+
   /// Binary search. `index` in [0, total()), anything else throws.
   Place find(int64_t index) const {
     TITAN_CHECK(index >= 0 && index < total(), "[data] index out of range (", index, " of ",

@@ -2,7 +2,6 @@
 // save_to_disk.
 #include <algorithm>
 #include <array>
-#include <filesystem>
 #include <utility>
 
 #include "titan/config/job_config.h"
@@ -10,7 +9,6 @@
 #include "titan/data/dataset_path.h"
 #include "titan/data/sample_parts.h"
 #include "titan/data/saved_images.h"
-#include "titan/data/tar_files.h"
 #include "titan/data/webdataset.h"
 #include "titan/io/saved_folder.h"
 
@@ -46,9 +44,7 @@ StatusOr<std::unique_ptr<Dataset>> open_captioned_images(const JobConfig& config
                                     .image = image,
                                     .is_coco = set->is_coco,
                                     .max_samples = set->max_samples});
-  TITAN_ASSIGN_OR_RETURN(const std::vector<std::filesystem::path> paths, tar_paths(config));
-  TITAN_ASSIGN_OR_RETURN(std::vector<TarIndex> tars,
-                         open_tars(paths, config.dataset.num_workers, name));
+  TITAN_ASSIGN_OR_RETURN(std::shared_ptr<const TarSet> tars, TarSet::open(config));
   WebDatasetRules rules;
   rules.image = image;
   rules.picture_extensions = {"png", "jpg", "jpeg", "webp"};

@@ -3,17 +3,13 @@
 #include <algorithm>
 #include <filesystem>
 #include <optional>
-#include <sstream>
 #include <utility>
 
-#include "titan/base/segments.h"
 #include "titan/config/job_config.h"
 #include "titan/data/builtin_datasets.h"
 #include "titan/data/image_sample.h"
 #include "titan/data/sample_parts.h"
-#include "titan/data/tar_files.h"
 #include "titan/data/webdataset_fields.h"
-#include "titan/io/open_files.h"
 
 namespace titan {
 namespace {
@@ -38,32 +34,34 @@ std::string extensions_of(const TarSample& sample) {
 
 class WebDataset : public Dataset {
  public:
-  WebDataset(std::vector<TarIndex> tars, WebDatasetRules rules)
-      : tars_(std::move(tars)), rules_(std::move(rules)) {
-    for (const TarIndex& tar : tars_)
-      TITAN_CHECK(samples_.add(tar.num_samples()), "[webdataset] too many samples");
-    size_ = samples_.total();
+  WebDataset(std::shared_ptr<const TarSet> tars, WebDatasetRules rules)
+      : tars_(std::move(tars)), rules_(std::move(rules)), size_(tars_->samples().total()) {
     if (rules_.max_samples > 0) size_ = std::min(size_, rules_.max_samples);
   }
 
   int64_t size() const override { return size_; }
 
   StatusOr<Sample> read(int64_t index, const DrawKey& key) const override {
-    const auto [tar, row] = find(index);
-    const TarSample stored = tar->sample(row);
+    const auto [number, row] = tars_->samples().find(index);
+    const StatusOr<OpenTar> tar = tars_->read(number);
+    if (!tar.ok()) return annotate(tar.status(), unopened_name(number, row));
+    const TarSample stored = tar->index->sample(row);
     StatusOr<Sample> sample = decode(*tar, stored, index, key);
-    if (!sample.ok()) return annotate(sample.status(), name_of(*tar, stored));
+    if (!sample.ok()) return annotate(sample.status(), name_of(*tar->index, stored));
     return sample;
   }
 
   std::string describe(int64_t index) const override {
-    const auto [tar, row] = find(index);
-    return name_of(*tar, tar->sample(row));
+    const auto [number, row] = tars_->samples().find(index);
+    const TarIndex* tar = tars_->local_index(number);
+    return tar == nullptr ? unopened_name(number, row) : name_of(*tar, tar->sample(row));
   }
 
   std::optional<int64_t> label_of(int64_t index) const override {
-    const auto [tar, row] = find(index);
-    const StatusOr<TextFields> fields = text_fields(*tar, tar->sample(row));
+    const auto [number, row] = tars_->samples().find(index);
+    const StatusOr<OpenTar> tar = tars_->read(number);
+    if (!tar.ok()) return std::nullopt;
+    const StatusOr<TextFields> fields = text_fields(*tar, tar->index->sample(row));
     return fields.ok() ? fields->label : std::nullopt;
   }
 
@@ -72,16 +70,16 @@ class WebDataset : public Dataset {
 
   std::string fingerprint() const override {
     Fingerprint fingerprint;
-    for (const TarIndex& tar : tars_)
-      fingerprint.add(fs::path(tar.path()).filename().string(), " ", tar.size_bytes(), " ",
-                      tar.num_samples());
+    for (std::size_t tar = 0; tar < tars_->size(); ++tar)
+      fingerprint.add(tars_->name(tar), " ", tars_->size_bytes(tar), " ",
+                      tars_->samples().count(tar));
     return fingerprint.hex();
   }
 
  private:
-  std::pair<const TarIndex*, int64_t> find(int64_t index) const {
-    const auto [tar, row] = samples_.find(index);
-    return {&tars_[tar], row};
+  /// Of a sample in a tar that is not here: "shapes-0001.tar sample 17".
+  std::string unopened_name(std::size_t tar, int64_t row) const {
+    return str_cat(tars_->name(tar), " sample ", row);
   }
 
   const TarField* picture_of(const TarSample& sample) const {
@@ -97,18 +95,16 @@ class WebDataset : public Dataset {
                    image == nullptr ? "" : "." + image->extension);
   }
 
-  StatusOr<std::string> contents(const TarIndex& tar, const TarField& field) const {
+  static StatusOr<std::string> contents(const OpenTar& tar, const TarField& field) {
     if (field.size_bytes > kMaxMemberBytes)
       return data_loss("member ", field.extension, " is too large (", field.size_bytes, " bytes)");
-    TITAN_ASSIGN_OR_RETURN(const std::shared_ptr<const FileDescriptor> file,
-                           files_.get(tar.data_path()));
     std::string bytes(field.size_bytes, '\0');
     TITAN_RETURN_IF_ERROR(
-        read_exactly(*file, field.offset, bytes.data(), bytes.size(), tar.data_path()));
+        read_exactly(*tar.file, field.offset, bytes.data(), bytes.size(), tar.index->data_path()));
     return bytes;
   }
 
-  StatusOr<TextFields> text_fields(const TarIndex& tar, const TarSample& sample) const {
+  StatusOr<TextFields> text_fields(const OpenTar& tar, const TarSample& sample) const {
     TextMembers members;
     const auto load = [&](const std::string& extension,
                           std::optional<std::string>& into) -> Status {
@@ -125,9 +121,9 @@ class WebDataset : public Dataset {
     return fields;
   }
 
-  StatusOr<Sample> decode(const TarIndex& tar, const TarSample& stored, int64_t index,
+  StatusOr<Sample> decode(const OpenTar& tar, const TarSample& stored, int64_t index,
                           const DrawKey& key) const {
-    if (stored.damaged) return data_loss(tar.damage());
+    if (stored.damaged) return data_loss(tar.index->damage());
     const TarField* picture = picture_of(stored);
     if (picture == nullptr)
       return data_loss("no ", list_of(rules_.picture_extensions, " or "),
@@ -151,53 +147,34 @@ class WebDataset : public Dataset {
     return image_sample(bytes, std::move(facts), rules_.image, index, key);
   }
 
-  std::vector<TarIndex> tars_;
+  std::shared_ptr<const TarSet> tars_;
   WebDatasetRules rules_;
-  Segments samples_;  ///< of each tar
-  int64_t size_ = 0;
-  mutable OpenFiles files_;
+  int64_t size_;
 };
-
-/// Lines of classes.txt beside the tars; empty where there is none.
-StatusOr<std::vector<std::string>> read_class_names(const fs::path& folder) {
-  std::vector<std::string> names;
-  const fs::path path = folder / "classes.txt";
-  std::error_code ignored;
-  if (!fs::exists(path, ignored)) return names;
-  TITAN_ASSIGN_OR_RETURN(const std::string text, read_file(path.string(), 1 << 24));
-  std::istringstream lines(text);
-  for (std::string line; std::getline(lines, line);) {
-    if (line.ends_with('\r')) line.pop_back();
-    if (!line.empty()) names.push_back(line);
-  }
-  return names;
-}
 
 }  // namespace
 
-std::unique_ptr<Dataset> make_webdataset(std::vector<TarIndex> tars, WebDatasetRules rules) {
+std::unique_ptr<Dataset> make_webdataset(std::shared_ptr<const TarSet> tars,
+                                         WebDatasetRules rules) {
   return std::make_unique<WebDataset>(std::move(tars), std::move(rules));
 }
 
 StatusOr<std::unique_ptr<Dataset>> open_webdataset(const JobConfig& config) {
-  TITAN_ASSIGN_OR_RETURN(const std::vector<fs::path> paths, tar_paths(config));
-  TITAN_ASSIGN_OR_RETURN(std::vector<TarIndex> tars,
-                         open_tars(paths, config.dataset.num_workers, config.training.dataset));
+  TITAN_ASSIGN_OR_RETURN(std::shared_ptr<const TarSet> tars, TarSet::open(config));
   WebDatasetRules rules;
   rules.image = training_image_options(config);
   rules.label_field = config.dataset.label_field;
-  TITAN_ASSIGN_OR_RETURN(rules.class_names, read_class_names(paths.front().parent_path()));
+  TITAN_ASSIGN_OR_RETURN(rules.class_names, tars->class_names());
   rules.num_classes = config.dataset.num_classes > 0
                           ? config.dataset.num_classes
                           : static_cast<int64_t>(rules.class_names.size());
-  for (const TarIndex& tar : tars) {
-    if (tar.num_samples() == 0) continue;
-    if (rules.num_classes == 0 && tar.sample(0).find(rules.label_field) != nullptr)
+  if (rules.num_classes == 0) {
+    TITAN_ASSIGN_OR_RETURN(const OpenTar first, tars->read(tars->samples().find(0).segment));
+    if (first.index->sample(0).find(rules.label_field) != nullptr)
       return invalid_argument(
           "[webdataset] samples have a class (member ", rules.label_field,
           ") but their number is unknown: set dataset.num_classes, or put class names into "
           "classes.txt beside the tars");
-    break;
   }
   return make_webdataset(std::move(tars), std::move(rules));
 }

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "titan/data/dataset.h"
+#include "titan/data/tar_set.h"
 #include "titan/io/image_pipeline.h"
-#include "titan/io/tar_index.h"
 
 namespace titan {
 
@@ -25,6 +25,6 @@ struct WebDatasetRules {
 };
 
 /// The tars' samples in order. Messages name a sample "shapes-0001.tar:000123.jpg".
-std::unique_ptr<Dataset> make_webdataset(std::vector<TarIndex> tars, WebDatasetRules rules);
+std::unique_ptr<Dataset> make_webdataset(std::shared_ptr<const TarSet> tars, WebDatasetRules rules);
 
 }  // namespace titan

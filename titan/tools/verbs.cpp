@@ -9,6 +9,7 @@
 #include "titan/preprocess/preprocess_main.h"
 #include "titan/tools/convert.h"
 #include "titan/tools/convert_data.h"
+#include "titan/tools/index_shards.h"
 #include "titan/tools/infer.h"
 #include "titan/tools/make_encoders.h"
 #include "titan/tools/make_shapes.h"
@@ -52,6 +53,8 @@ const std::vector<Verb>& verbs() {
       {"preprocess",
        "encodes a data set of images and captions once: latents and text encodings as files",
        preprocess::preprocess_main},
+      {"index-shards", "counts the samples of tars that jobs will read from a server",
+       index_shards_main},
       {"check-shapes", "scores pictures of coloured shapes by pixel statistics", check_shapes_main},
       {"docs-config", "prints docs/config.md from the list of settings", docs_config},
   };
