@@ -143,7 +143,7 @@ TEST_CASE("What does not pass is an error that names address, cause and attempts
   remote.options.deadline_s = 1.5;
   const Status stall = error("stallalways/a.bin");
   CHECK(stall.code() == StatusCode::kUnavailable);
-  CHECK_THAT(message_of(stall), Contains("at byte 500"));
+  CHECK_THAT(message_of(stall), Contains("stalled") || Contains("timed out"));
 
   HttpRequest nobody;
   nobody.url = "http://127.0.0.1:1/a";

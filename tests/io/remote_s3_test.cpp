@@ -12,13 +12,13 @@ using Catch::Matchers::Contains;
 using testing::can_serve;
 using testing::Environment;
 using testing::Remote;
+using testing::Variables;
 
-const std::map<std::string, std::string> kNobody = {
-    {"AWS_ACCESS_KEY_ID", ""},    {"AWS_SECRET_ACCESS_KEY", ""},
-    {"AWS_SESSION_TOKEN", ""},    {"AWS_PROFILE", ""},
-    {"AWS_REGION", ""},           {"AWS_DEFAULT_REGION", ""},
-    {"AWS_ENDPOINT_URL", ""},     {"AWS_ENDPOINT_URL_S3", ""},
-    {"AWS_CONFIG_FILE", "/none"}, {"AWS_SHARED_CREDENTIALS_FILE", "/none"}};
+const Variables kNobody = {{"AWS_ACCESS_KEY_ID", ""},    {"AWS_SECRET_ACCESS_KEY", ""},
+                           {"AWS_SESSION_TOKEN", ""},    {"AWS_PROFILE", ""},
+                           {"AWS_REGION", ""},           {"AWS_DEFAULT_REGION", ""},
+                           {"AWS_ENDPOINT_URL", ""},     {"AWS_ENDPOINT_URL_S3", ""},
+                           {"AWS_CONFIG_FILE", "/none"}, {"AWS_SHARED_CREDENTIALS_FILE", "/none"}};
 
 TEST_CASE("Objects and listings are asked for with a right signature", "[io]") {
   if (!can_serve()) TITAN_SKIP(testing::kNoServer);
@@ -60,7 +60,7 @@ TEST_CASE("Objects and listings are asked for with a right signature", "[io]") {
   const Status absent = get("p/absent.tar").status();
   CHECK(absent.code() == StatusCode::kNotFound);
   CHECK_THAT(message_of(absent), Contains("s3://bucket/p/absent.tar") && Contains("NoSuchKey"));
-  const Environment wrong({{"AWS_SECRET_ACCESS_KEY", "another"}});
+  const Environment wrong(Variables{{"AWS_SECRET_ACCESS_KEY", "another"}});
   const Status refused = get("p/a.tar").status();
   CHECK(refused.code() == StatusCode::kPermissionDenied);
   CHECK_THAT(message_of(refused), Contains("SignatureDoesNotMatch") && !Contains("another"));
@@ -70,7 +70,7 @@ TEST_CASE("Without credentials a bucket is asked unsigned", "[io]") {
   if (!can_serve()) TITAN_SKIP(testing::kNoServer);
   const Remote remote;
   const Environment nobody(kNobody);
-  const Environment endpoint({{"AWS_ENDPOINT_URL", remote.server.root() + "/"}});
+  const Environment endpoint(Variables{{"AWS_ENDPOINT_URL", remote.server.root() + "/"}});
   remote.folder.write("public/a.tar", "open");
   remote.folder.write("p/a.tar", "closed");
   CHECK(*http_get(*remote_request("s3://bucket/public/a.tar"), remote.options, 10) == "open");
@@ -90,22 +90,22 @@ TEST_CASE("Credentials, region and host are found as AWS's own tools find them",
         "https://bucket.s3.us-east-1.amazonaws.com/a%20b/c");
   CHECK(remote_request("s3://dotted.bucket/a")->url ==
         "https://s3.us-east-1.amazonaws.com/dotted.bucket/a");
-  const Environment files(
-      {{"AWS_SHARED_CREDENTIALS_FILE",
-        folder.write("credentials",
-                     "# mine\n[default]\naws_access_key_id = K1\naws_secret_access_key=S/1\n"
-                     "[half]\naws_access_key_id=K2\n[ other ]\naws_access_key_id=K3\r\n"
-                     "aws_secret_access_key=S3\r\naws_session_token=T3\n")},
-       {"AWS_CONFIG_FILE", folder.write("config", "[profile other]\nregion = eu-x-1\n")}});
+  const Environment files(Variables{
+      {"AWS_SHARED_CREDENTIALS_FILE",
+       folder.write("credentials",
+                    "# mine\n[default]\naws_access_key_id = K1\naws_secret_access_key=S/1\n"
+                    "[half]\naws_access_key_id=K2\n[ other ]\naws_access_key_id=K3\r\n"
+                    "aws_secret_access_key=S3\r\naws_session_token=T3\n")},
+      {"AWS_CONFIG_FILE", folder.write("config", "[profile other]\nregion = eu-x-1\n")}});
   CHECK((*find_s3_credentials())->key_id == "K1");
   CHECK((*find_s3_credentials())->secret == "S/1");
   CHECK(remote_request("s3://b/k")->user_password == "K1:S/1");
   {
-    const Environment other({{"AWS_PROFILE", "other"}});
+    const Environment other(Variables{{"AWS_PROFILE", "other"}});
     CHECK((*find_s3_credentials())->session_token == "T3");
     CHECK(remote_request("s3://b/k")->sigv4 == "aws:amz:eu-x-1:s3");
   }
-  const auto error_as = [](const std::map<std::string, std::string>& variables) {
+  const auto error_as = [](const Variables& variables) {
     const Environment changed(variables);
     const Status status = remote_request("s3://b/k").status();
     CHECK(status.code() != StatusCode::kOk);

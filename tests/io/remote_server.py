@@ -96,7 +96,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         first = times <= 1
         if kind in ("401", "403", "400", "404", "503"):
             return self.reply(int(kind), b"no")
-        if kind == "500twice" and times <= 2:
+        if kind == "500twice" and self.command == "GET" and times <= 2:
             return self.reply(500, b"oops")
         if kind == "429" and first:
             return self.reply(429, b"slow down", [("Retry-After", "1")])
@@ -182,7 +182,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             data = self.data(name)
             return error(404, "NoSuchKey") if data is None else self.file("files", data, True)
         asked = dict(urllib.parse.parse_qsl(query))
-        return self.listing(asked["prefix"], asked.get("continuation-token", ""))
+        return self.listing(asked.get("prefix", ""), asked.get("continuation-token", ""))
 
     def listing(self, prefix, token):
         keys = sorted(os.path.relpath(os.path.join(folder, file), ROOT)

@@ -10,10 +10,12 @@
 
 namespace titan::testing {
 
+using Variables = std::map<std::string, std::string>;
+
 /// Sets variables (an empty value removes one) and puts the old values back afterwards.
 class Environment {
  public:
-  explicit Environment(const std::map<std::string, std::string>& changes) {
+  explicit Environment(const Variables& changes) {
     for (const auto& [name, value] : changes) {
       const char* old = std::getenv(name.c_str());
       before_[name] = old == nullptr ? "" : old;
@@ -34,7 +36,7 @@ class Environment {
       ::setenv(name.c_str(), value.c_str(), 1);
     }
   }
-  std::map<std::string, std::string> before_;
+  Variables before_;
 };
 
 class RemoteServer {
@@ -52,7 +54,7 @@ class RemoteServer {
   std::string root() const { return "http://127.0.0.1:" + std::to_string(port_); }
 
   /// Variables with which s3://bucket/ is this server, signed as it wants.
-  std::map<std::string, std::string> s3_variables() const {
+  Variables s3_variables() const {
     return {{"AWS_ENDPOINT_URL", root()},
             {"AWS_ENDPOINT_URL_S3", ""},
             {"AWS_ACCESS_KEY_ID", "AKTEST"},
