@@ -4,12 +4,14 @@
 #include <charconv>
 #include <cstdio>
 #include <filesystem>
+#include <utility>
 
 #include "titan/base/hash.h"
 #include "titan/config/render.h"
 #include "titan/io/errno_status.h"
 #include "titan/io/file_descriptor.h"
 #include "titan/io/mapped_file.h"
+#include "titan/io/model_cache.h"
 #include "titan/train/run_info.h"
 
 namespace titan {
@@ -64,11 +66,15 @@ StatusOr<PictureSettings> picture_settings(const JobConfig& config, const std::s
                                            bool averages) {
   std::string all = render_toml(pixel_settings(config)) + (averages ? "averages\n" : "weights\n");
   const EncoderSection& encoder = config.encoder;
-  for (const std::string& path :
-       {weights, encoder.t5_encoder.value_or(""), encoder.clip_encoder.value_or(""),
-        encoder.autoencoder_path.value_or(""), encoder.decoder_path.value_or(""),
-        encoder.empty_encodings_path.value_or("")}) {
-    TITAN_ASSIGN_OR_RETURN(const std::string identity, identity_on_disk(path));
+  const std::pair<std::string, std::string> files[] = {
+      {weights, ""},
+      {encoder.t5_encoder.value_or(""), "t5"},
+      {encoder.clip_encoder.value_or(""), "clip"},
+      {encoder.autoencoder_path.value_or(""), "autoencoder"},
+      {encoder.decoder_path.value_or(""), ""},
+      {encoder.empty_encodings_path.value_or(""), ""}};
+  for (const auto& [path, role] : files) {
+    TITAN_ASSIGN_OR_RETURN(const std::string identity, identity_on_disk(path, role));
     all += identity + '\n';
   }
   return PictureSettings{.model = config.model.name + " " + config.model.flavor,
@@ -80,8 +86,9 @@ StatusOr<PictureSettings> picture_settings(const JobConfig& config, const std::s
                          .fingerprint = xxh3_128_hex(all.data(), all.size())};
 }
 
-StatusOr<std::string> identity_on_disk(const std::string& path) {
-  if (path.empty()) return std::string("none");
+StatusOr<std::string> identity_on_disk(const std::string& named, const std::string& role) {
+  if (named.empty()) return std::string("none");
+  TITAN_ASSIGN_OR_RETURN(const std::string path, resolve_model_path(named, role));
   std::error_code error;
   const fs::path index = fs::path(path) / "index.json";
   if (fs::is_regular_file(index, error)) {

@@ -30,8 +30,9 @@ StatusOr<PictureSettings> picture_settings(const JobConfig& config, const std::s
 
 /// What tells one file, folder of files or checkpoint from another: the checkpoint's index (which
 /// holds the checksums of all its files), or name, size and time of each file; "none" for an empty
-/// path. Errors name the path.
-StatusOr<std::string> identity_on_disk(const std::string& path);
+/// path. A Hugging Face cache or a model's id stands for its folder (resolve_model_path). Errors
+/// name the path.
+StatusOr<std::string> identity_on_disk(const std::string& named, const std::string& role = "");
 
 /// Words of a picture: "prompt", "negative_prompt" (the empty one), "guidance", "steps", "seed",
 /// "picture" (number: with the seed it keys the noise), "model", "weights", "weights_step",
