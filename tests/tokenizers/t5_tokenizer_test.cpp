@@ -6,7 +6,7 @@
 #include <chrono>
 
 #include "titan/base/philox.h"
-#include "titan/tokenizers/sentence_piece_library.h"
+#include "titan/tokenizers/sentence_piece_loader.h"
 #include "titan/tokenizers/sentence_piece_trainer.h"
 #include "titan/tokenizers/unigram_model.h"
 
@@ -35,7 +35,7 @@ struct SmallModel {
     bytes = titan::train_sentence_pieces(texts, 120).value();
     tokenizer = titan::open_t5_tokenizer(folder.write("spiece.model", bytes)).value();
     std::string error;
-    library = titan::SentencePieces::load(bytes, error);
+    library = titan::sentence_piece_module().value()->load(bytes, error);
   }
 
   Ids encode(const std::string& text, std::size_t length) const {
@@ -126,7 +126,7 @@ TEST_CASE("models that the fast way does not know are segmented by the library",
   for (const auto& [setting, value] : std::vector<std::pair<std::string, std::string>>{
            {"model_type", "bpe"}, {"user_defined_symbols", "red"}, {"byte_fallback", "true"}}) {
     std::string error;
-    const std::string bytes = titan::run_sentence_piece_trainer(
+    const std::string bytes = titan::sentence_piece_module().value()->train(
         {{"vocab_size", setting == "byte_fallback" ? "300" : "40"},
          {"hard_vocab_limit", setting == "model_type" ? "true" : "false"},
          {"pad_id", "0"},
@@ -142,7 +142,7 @@ TEST_CASE("models that the fast way does not know are segmented by the library",
     const TemporaryFolder folder;
     const auto tokenizer = titan::open_t5_tokenizer(folder.write("spiece.model", bytes));
     REQUIRE(tokenizer.ok());
-    const auto library = titan::SentencePieces::load(bytes, error);
+    const auto library = titan::sentence_piece_module().value()->load(bytes, error);
     Ids expected;
     for (const auto& piece : library->encode("a red star")) expected.push_back(piece.id);
     expected.push_back(1);
@@ -191,7 +191,7 @@ TEST_CASE("a spiece.model that is absent, damaged or of another kind is named", 
 
 TEST_CASE("a model without T5's special pieces is refused", "[tokenizers]") {
   std::string error;
-  const std::string bytes = titan::run_sentence_piece_trainer(
+  const std::string bytes = titan::sentence_piece_module().value()->train(
       {{"vocab_size", "30"}, {"hard_vocab_limit", "false"}, {"minloglevel", "2"}},
       {"one text", "another text", "a third one"}, error);
   REQUIRE(error.empty());
