@@ -5,6 +5,7 @@
 #include "titan/tools/data/action.h"
 #include "titan/tools/data/clean_cc12m.h"
 #include "titan/tools/data/convert_format.h"
+#include "titan/tools/data/encode_folder.h"
 #include "titan/tools/data/find_bad.h"
 #include "titan/tools/data/select_coco.h"
 
@@ -20,6 +21,8 @@ const std::vector<DataAction>& actions() {
        clean_cc12m_main},
       {"select-coco", "the evaluation samples of the Flux job from COCO 2014, as tars",
        select_coco_main},
+      {"encode-folder", "a folder of pictures a class as latents and labels in safetensors",
+       encode_folder_main},
   };
   return all;
 }
