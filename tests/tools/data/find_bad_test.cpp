@@ -8,6 +8,7 @@
 #include "tests/io/image_golden.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/tools/data/image_set.h"
+#include "titan/io/saved_folder_writer.h"
 #include "titan/tools/convert_data.h"
 #include "titan/tools/data/row_list.h"
 
@@ -98,7 +99,7 @@ TEST_CASE("find-bad does not go on with other data", "[tools]") {
   options.input = set.folder / "empty";
   CHECK_THAT(message_of(find_bad(options)), Contains("no tars in"));
   set.folder.write("empty/state.json", "{}");
-  CHECK_THAT(message_of(find_bad(options)), Contains("is a folder of save_to_disk"));
+  CHECK_THAT(message_of(find_bad(options)), Contains("has no dataset_info.json"));
   CHECK(convert_data_main({"find-bad", set.folder / "tars"}) == 2);
   CHECK(convert_data_main({"find-bad", "--help"}) == 0);
 }
@@ -109,6 +110,29 @@ TEST_CASE("find-bad: the photographs are all readable", "[tools]") {
   const TemporaryFolder folder;
   REQUIRE(convert_data_main({"find-bad", photos, "--output", folder / "bad.txt"}) == 0);
   CHECK(slurp(folder / "bad.txt").empty());
+}
+
+TEST_CASE("find-bad reads a folder of save_to_disk", "[tools]") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "saved";
+  fs::create_directory(path);
+  SavedFolderWriter out(path, {{"jpg", "image"}, {"txt", "string"}, {"__key__", "string"}}, 1);
+  const auto view = [](const std::string& text) {
+    return std::as_bytes(std::span(text.data(), text.size()));
+  };
+  const std::string good = jpeg(9, 9), bad = "no picture", text = "caption \xff", key = "k";
+  folder.write("saved/beside.jpg", good);
+  const std::string beside = "beside.jpg", absent = "absent.jpg";
+  using Row = std::vector<ArrowValue>;
+  REQUIRE(out.append(Row{view(good), {}, view(key), view(key)}).ok());
+  REQUIRE(out.append(Row{view(bad), {}, view(key), view(key)}).ok());
+  REQUIRE(out.append(Row{view(good), {}, view(text), view(key)}).ok());
+  REQUIRE(out.append(Row{{}, view(beside), view(key), view(key)}).ok());
+  REQUIRE(out.append(Row{{}, view(absent), view(key), view(key)}).ok());
+  REQUIRE(out.append(Row{{}, {}, {}, view(key)}).ok());
+  REQUIRE(out.finish("train").ok());
+  REQUIRE(message_of(find_bad({.input = path, .output = folder / "bad.txt"})).empty());
+  CHECK(slurp(folder / "bad.txt") == "1\n2\n4\n5\n");
 }
 
 TEST_CASE("row lists", "[tools]") {

@@ -26,8 +26,8 @@ using Clock = std::chrono::steady_clock;
 
 constexpr const char* kHelp =
     "titan convert-data find-bad INPUT --output FILE [options]\n"
-    "Reads and decodes every row of INPUT, a folder of webdataset tars, and writes the indices of\n"
-    "those that cannot be read, one a line: the filter file of clean-cc12m.\n"
+    "Reads and decodes every row of INPUT, a folder of webdataset tars or of save_to_disk, and\n"
+    "writes the indices of those that cannot be read, one a line: the filter file of clean-cc12m.\n"
     "Rows count from 0 over the tars in sorted order. Interrupted, it goes on where it was.\n"
     "  --output FILE   the filter file; must not exist\n"
     "  --causes FILE   a table of index, name and cause as well\n"
@@ -77,7 +77,7 @@ Status find_bad(const FindBadOptions& options) {
   TITAN_RETURN_IF_ERROR(check_free(options.output));
   TITAN_RETURN_IF_ERROR(check_free(options.causes));
   TITAN_ASSIGN_OR_RETURN(const std::unique_ptr<ImageRows> rows,
-                         open_tar_rows(options.input, "find-bad"));
+                         open_image_rows(options.input, "find-bad"));
   const std::string state_path = options.output + ".progress";
   TITAN_ASSIGN_OR_RETURN(FindBadState state, load_state(state_path, rows->fingerprint()));
   ActionProgress progress("find-bad", "rows");

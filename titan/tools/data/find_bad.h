@@ -11,7 +11,7 @@
 namespace titan::tools {
 
 struct FindBadOptions {
-  std::string input;         ///< a folder of tars
+  std::string input;         ///< a folder of tars, or of save_to_disk
   std::string output;        ///< the filter file; must not exist
   std::string causes = {};   ///< a table of index, name and cause; empty = none. Must not exist
   int64_t num_threads = 0;   ///< 0 = one a core

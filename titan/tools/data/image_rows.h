@@ -44,6 +44,13 @@ class ImageRows {
 StatusOr<std::unique_ptr<ImageRows>> open_tar_rows(const std::string& path,
                                                    const std::string& action);
 
+/// A folder of save_to_disk; the image is the column that training would use, png before jpg.
+StatusOr<std::unique_ptr<ImageRows>> open_saved_image_rows(const std::string& folder,
+                                                           const std::string& action);
+/// Whichever of the two `path` is.
+StatusOr<std::unique_ptr<ImageRows>> open_image_rows(const std::string& path,
+                                                     const std::string& action);
+
 /// Why a row cannot be used for training: damage, no image, an image that does not decode, a text
 /// that is not UTF-8, json that does not parse. Ok otherwise.
 Status check_image_row(const ImageRow& row);

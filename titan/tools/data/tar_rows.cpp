@@ -13,7 +13,6 @@
 #include "titan/base/segments.h"
 #include "titan/io/errno_status.h"
 #include "titan/io/open_files.h"
-#include "titan/io/saved_folder.h"
 #include "titan/io/tar_index.h"
 #include "titan/tools/data/image_rows.h"
 
@@ -49,8 +48,6 @@ StatusOr<std::vector<Tar>> list_tars(const std::string& path, const std::string&
   } else {
     paths.push_back(path);
   }
-  if (paths.empty() && looks_like_saved_folder(path))
-    return invalid_argument("[", action, "] ", path, " is a folder of save_to_disk, not of tars");
   if (paths.empty()) return not_found("[", action, "] no tars in ", path);
   std::vector<Tar> tars;
   for (std::string& each : paths) {
