@@ -29,5 +29,9 @@ done
 case ${config:-dit_shapes} in
   dit_shapes | dit_shapes.toml | */dit_shapes.toml)
     [[ -d outputs/data/shapes ]] || "$here/build/release/bin/titan" make-shapes --output outputs/data/shapes ;;
+  flux_shapes | flux_shapes.toml | */flux_shapes.toml)
+    data=outputs/data/shapes_text
+    [[ -d $data ]] || "$here/build/release/bin/titan" make-shapes --output $data --wordings many
+    [[ -d ${data}_encoders ]] || "$here/build/release/bin/titan" make-encoders ${data}_encoders --captions $data ;;
 esac
 exec "$here/build/release/bin/train" "$@"

@@ -14,6 +14,7 @@
 #include <string>
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include "titan/base/check.h"
 #include "titan/checkpoint/recipe_reader.h"

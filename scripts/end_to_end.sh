@@ -32,7 +32,8 @@ say "train and evaluate on what was preprocessed"
 data=(--training.dataset=cc12m_preprocessed --training.dataset_path="$out/preprocessed"
   --eval.dataset=cc12m_preprocessed --eval.dataset_path="$out/preprocessed"
   --encoder.empty_encodings_path="$out/empty")
-"$bin/train" --config flux_photos "${encoders[@]}" "${data[@]}" --job.dump_folder="$out/run" --training.steps="$steps"
+"$bin/train" --config flux_photos "${encoders[@]}" "${data[@]}" --job.dump_folder="$out/run" \
+  --training.steps="$steps" --eval.eval_freq=$((steps * 8))
 python3 - "$out/run/metrics.jsonl" <<'PY'
 import json, sys
 lines = [json.loads(line) for line in open(sys.argv[1])]

@@ -43,7 +43,10 @@ StatusOr<DataView> view_of(const Dataset& dataset, const JobConfig& config, cons
   TITAN_ASSIGN_OR_RETURN(view.fields, plan::sample_fields(dataset));
   TITAN_ASSIGN_OR_RETURN(view.encoder, make_encoder(spec, config, {.device = at::kMeta}));
   if (!view.encoder) return view;
-  TITAN_ASSIGN_OR_RETURN(view.shape, view.encoder->encoded_shape(view.shape));
+  TITAN_ASSIGN_OR_RETURN(DataShape encoded, view.encoder->encoded_shape(view.shape));
+  view.encoded = encoded.fields != view.shape.fields;
+  if (!view.encoded) return view;
+  view.shape = std::move(encoded);
   const bool half = config.training.mixed_precision_param == "bfloat16";
   view.fields = plan::encoded_fields(view.fields, view.shape, half ? at::kBFloat16 : at::kFloat);
   return view;

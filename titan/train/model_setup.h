@@ -21,8 +21,9 @@ StatusOr<DataShape> shape_of(const Dataset& dataset, std::uint64_t seed);
 struct DataView {
   DataShape shape;
   std::vector<FieldLayout> fields;  ///< of one sample
-  /// The job's encoder on the device meta, null where samples come encoded.
+  /// The job's encoder on the device meta, null where it has none.
   std::shared_ptr<const BatchEncoder> encoder;
+  bool encoded = false;  ///< whether it makes something of these samples
 };
 StatusOr<DataView> view_of(const Dataset& dataset, const JobConfig& config, const ModelSpec& spec);
 

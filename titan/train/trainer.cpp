@@ -167,7 +167,7 @@ Status DiffusionTrainer::build_data() {
   shape_ = std::move(view.shape);
   TITAN_LOG(INFO) << "[data] " << config_.training.dataset << ": " << dataset_->size()
                   << " samples of " << to_string(shape_)
-                  << (view.encoder ? ", encoded while training" : "");
+                  << (view.encoded ? ", encoded while training" : "");
   return check_fits(std::move(view.fields));
 }
 
