@@ -177,7 +177,8 @@ TEST_CASE("Golden tars as cc12m_wds: keys and captions, the rest named", "[data]
   const auto tars = data_golden("webdataset");
   if (!tars) TITAN_SKIP(testing::kNoGolden);
   int read = 0, named = 0;
-  for (const json& file : read_json(*tars / "expected.json").at("files")) {
+  const json all = read_json(*tars / "expected.json");
+  for (const json& file : all.at("files")) {
     const std::string name = file.at("file");
     INFO(name);
     const TarFolder folder;
