@@ -2,6 +2,7 @@
 
 #include "titan/tools/shape_wish.h"
 
+#include "titan/tools/shape_captions.h"
 #include "titan/tools/shapes.h"
 
 using titan::shape_wish;
@@ -21,8 +22,16 @@ TEST_CASE("A prompt asks for the colour and the shape that it names", "[tools]")
     }
     for (std::uint64_t sample = 0; sample < 20; ++sample) {
       const titan::ShapeScene scene = titan::draw_scene(3, sample);
-      CHECK(shape_wish(titan::caption_of(scene)).color_label == scene.label);
-      CHECK(shape_wish(titan::caption_of(scene)).shape_label == scene.label);
+      for (const std::string& caption : titan::training_captions(scene)) {
+        INFO(caption);
+        CHECK(shape_wish(caption).color_label == scene.label);
+        CHECK(shape_wish(caption).shape_label == scene.label);
+      }
+    }
+    for (const std::string& prompt : titan::unseen_prompts(label)) {
+      INFO(prompt);
+      CHECK(shape_wish(prompt).color_label == label);
+      CHECK(shape_wish(prompt).shape_label == label);
     }
   }
   CHECK(shape_wish("RED Circle").color_label == shape_wish("red circle").shape_label);
