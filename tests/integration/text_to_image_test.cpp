@@ -150,5 +150,8 @@ TEST_CASE("titan sample draws prompts, and scores what they ask for", "[integrat
   CHECK(sample({"--prompt=one", "--sampling.num_samples=3"}).mentions("3 pictures from"));
   refused(sample({"--prompts=" + (folder / "none.txt")}), {"none.txt"});
   refused(sample({"--prompt"}), {"--prompt needs a text"});
-  refused(sample({"--prompt=x", "--encoder.t5_encoder="}), {"scripts/download.sh t5"});
+  refused(sample({"--prompt=x", "--encoder.t5_encoder=", "--encoder.clip_encoder="}),
+          {"scripts/download.sh t5"});
+  refused(sample({"--prompt=x", "--encoder.t5_encoder=/nowhere"}),
+          {"/nowhere does not exist", "scripts/download.sh t5"});
 }

@@ -54,8 +54,9 @@ Status RunEncoder::fill(const EncoderPart& part) {
 Status RunEncoder::share(const EncoderPart& part, const parallel::EngineOptions& options,
                          parallel::Communicator ranks) {
   auto engine = std::make_unique<parallel::ParallelEngine>(
-      part.network->units(), parallel::MeshGroups{.gather = ranks, .reduce = {}, .replicate = {}},
-      options);
+      part.network->units(),
+      // Nothing is ever reduced, but the engine wants the ranks that hold slices.
+      parallel::MeshGroups{.gather = ranks, .reduce = ranks, .replicate = {}}, options);
   const std::vector<parallel::FlatUnit>& units = engine->parameters().units();
   TITAN_RETURN_IF_ERROR(
       load(part, checkpoint::items_of("model", units, &parallel::FlatUnit::master)));
