@@ -17,10 +17,22 @@ at::ScalarType compute_dtype(const JobConfig& config) {
   return config.training.mixed_precision_param == "bfloat16" ? at::kBFloat16 : at::kFloat;
 }
 
-Status load(const EncoderPart& part, const std::vector<checkpoint::CheckpointItem>& items) {
+/// `whole` lists the network's parameters, whoever holds them.
+Status load(const EncoderPart& part, const std::vector<checkpoint::CheckpointItem>& items,
+            const std::vector<TensorSpec>& whole) {
   return annotate(load_published_weights(part.weights, *part.network->weight_formats(), items,
-                                         checkpoint::tensors_of(items), /*verify=*/false),
+                                         whole, /*verify=*/false),
                   str_cat("[encoder] ", part.name));
+}
+
+/// To be asked before an engine takes the parameters over.
+std::vector<TensorSpec> parameters_of(const FrozenNetwork& network) {
+  std::vector<TensorSpec> whole;
+  for (const ModelUnit& unit : network.units())
+    for (std::size_t i = 0; i < unit.parameters.size(); ++i)
+      whole.push_back(
+          {unit.parameter_names[i], TensorType::kF32, unit.parameters[i].sizes().vec()});
+  return whole;
 }
 
 }  // namespace
@@ -47,19 +59,20 @@ Status RunEncoder::fill(const EncoderPart& part) {
                                       .length = values.numel()}}});
     }
   }
-  return load(part, items);
+  return load(part, items, checkpoint::tensors_of(items));
 }
 
 /// Each rank holds a slice of every unit; the engine gathers units around their use.
 Status RunEncoder::share(const EncoderPart& part, const parallel::EngineOptions& options,
                          parallel::Communicator ranks) {
+  const std::vector<TensorSpec> whole = parameters_of(*part.network);
   auto engine = std::make_unique<parallel::ParallelEngine>(
       part.network->units(),
       // Nothing is ever reduced, but the engine wants the ranks that hold slices.
       parallel::MeshGroups{.gather = ranks, .reduce = ranks, .replicate = {}}, options);
   const std::vector<parallel::FlatUnit>& units = engine->parameters().units();
   TITAN_RETURN_IF_ERROR(
-      load(part, checkpoint::items_of("model", units, &parallel::FlatUnit::master)));
+      load(part, checkpoint::items_of("model", units, &parallel::FlatUnit::master), whole));
   engine->parameters().weights_changed();
   for (const parallel::FlatUnit& unit : units)
     parameter_bytes_ += static_cast<int64_t>(unit.master.nbytes());
