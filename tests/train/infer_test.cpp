@@ -44,7 +44,9 @@ void train_waves(const std::string& run_folder, const Arguments& extra = {}) {
                        "--eval.dataset=",
                        "--checkpoint.interval=2",
                        "--sampling.no-enable",
-                       "--ema.enable"};
+                       "--optimizer.lr=2e-2",  // every step moves the pixels
+                       "--ema.enable",
+                       "--ema.half_life=4"};
   command.insert(command.end(), extra.begin(), extra.end());
   const ProcessResult trained = run(command);
   INFO(trained.output);
@@ -207,7 +209,7 @@ TEST_CASE("inference goes on after SIGTERM and SIGKILL, and refuses a second job
   std::string many;
   for (int k = 0; k < 60; ++k) many += "a blue star, number " + std::to_string(k) + "\n";
   folder.write("prompts.txt", many);
-  const Arguments slow = {"--sampling.steps=100"};
+  const Arguments slow = {"--sampling.steps=40"};
   infer_well(folder, "whole", slow);
 
   Process stopped(infer_command(folder, "out", slow), {{"NGPU", "2"}});
