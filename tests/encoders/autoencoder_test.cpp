@@ -107,7 +107,8 @@ TEST_CASE("What a convolution sees does not depend on the batch or on memory ord
   const at::Tensor all = tiny.network.encode(images).mean;
   for (int64_t i = 0; i < 3; ++i) {
     const at::Tensor one = images.narrow(0, i, 1).contiguous(at::MemoryFormat::ChannelsLast);
-    CHECK(torch::allclose(tiny.network.encode(one).mean, all.narrow(0, i, 1), 1e-5, 1e-6));
+    // Float32 sums of some hundred terms in another order, as between two implementations.
+    CHECK(relative_difference(tiny.network.encode(one).mean, all.narrow(0, i, 1)) < 2e-5);
   }
 }
 

@@ -37,14 +37,15 @@ T5Norm::T5Norm(int64_t dim, double eps, const at::TensorOptions& options) : eps_
 }
 
 at::Tensor T5Norm::forward(const at::Tensor& x) const {
-  return ops::modulate_norm(x, {.rms = true, .eps = eps_, .weight = weight_});
+  // The reference rounds twice in bfloat16: before the weight and after.
+  return ops::modulate_norm(x, {.rms = true, .eps = eps_}).mul_(weight_);
 }
 
 at::Tensor T5Norm::add_and_norm(at::Tensor& x, const at::Tensor& branch) const {
-  auto [sum, normed] = ops::residual_modulate_norm(x, branch, /*gate=*/{},
-                                                   {.rms = true, .eps = eps_, .weight = weight_});
+  auto [sum, normed] =
+      ops::residual_modulate_norm(x, branch, /*gate=*/{}, {.rms = true, .eps = eps_});
   x = std::move(sum);
-  return normed;
+  return normed.mul_(weight_);
 }
 
 T5Attention::T5Attention(const T5Config& config, bool has_bias, const at::TensorOptions& options)
