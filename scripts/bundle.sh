@@ -44,6 +44,9 @@ find "$folder/bin" "$folder/lib" -type f -print0 2>/dev/null | xargs -0 ldd 2>/d
     esac
   done
 
+# The tables of ICU (which libarchive wants through libxml2) alone are 31 MB: they travel packed, `run` unpacks them once.
+find "$folder/lib" -maxdepth 1 -type f -size +16M -exec gzip -9 {} +
+
 cat >"$folder/run" <<'RUN'
 #!/bin/sh
 # Run a program of this bundle: LD_LIBRARY_PATH (or TITAN_LIBTORCH) says where LibTorch 2.11.0 lies.
@@ -63,11 +66,16 @@ if [ -z "$found" ]; then
   echo "[bundle] error: no libtorch_cpu.so on LD_LIBRARY_PATH ($path)" >&2
   exit 2
 fi
+for packed in "$here"/lib/*.gz; do
+  if [ -e "$packed" ]; then
+    gunzip -c "$packed" >"$packed.$$" && mv "$packed.$$" "${packed%.gz}" && rm -f "$packed" || exit 2
+  fi
+done
 system=$(/sbin/ldconfig -p 2>/dev/null | awk '/libstdc\+\+\.so\.6 .*x86-64/ {print $NF; exit}')
 if [ -z "$system" ] || ! grep -q @GLIBCXX@ "$system"; then path=$here/lib/fallback:$path; fi
 LD_LIBRARY_PATH=$here/lib:$path exec "$here/bin/$program" "$@"
 RUN
-newest=$(find "$folder/bin" "$folder/lib" -maxdepth 1 -type f -exec objdump -T {} + 2>/dev/null |
+newest=$(find "$folder/bin" "$folder/lib" -maxdepth 1 -type f ! -name "*.gz" -exec objdump -T {} + 2>/dev/null |
   grep -oE 'GLIBCXX_3\.4\.[0-9]+' | sort -uV | tail -n1)
 sed -i "s/@GLIBCXX@/${newest:-GLIBCXX_3.4.30}/" "$folder/run"
 chmod +x "$folder/run"

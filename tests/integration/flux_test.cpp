@@ -147,7 +147,7 @@ TEST_CASE("what the Flux job lacks is said, with the way to get it", "[integrati
     }
   };
   refused({"--config=flux_schnell_mlperf"},
-          {"cc12m_disk", "flux_schnell_mlperf_preprocessed.toml", "r2-downloader"});
+          {"cc12m_disk", "training.dataset_path does not exist", "scripts/download.sh cc12m"});
   refused({"--config=flux_schnell_mlperf_preprocessed",
            "--training.dataset_path=" + (folder / "absent")},
           {"absent"});
