@@ -6,6 +6,7 @@
 #include "titan/config/sections/checkpoint.h"
 #include "titan/config/sections/data.h"
 #include "titan/config/sections/evaluation.h"
+#include "titan/config/sections/float8.h"
 #include "titan/config/sections/job.h"
 #include "titan/config/sections/metrics.h"
 #include "titan/config/sections/model.h"
@@ -13,6 +14,7 @@
 #include "titan/config/sections/optimizer.h"
 #include "titan/config/sections/parallelism.h"
 #include "titan/config/sections/preprocessing.h"
+#include "titan/config/sections/profiling.h"
 #include "titan/config/sections/training.h"
 
 namespace titan {
@@ -38,6 +40,9 @@ struct JobConfig {
   InferenceSection inference;
   PreprocessingSection preprocessing;
   TraceSection trace;
+  ProfilingSection profiling;
+  AttentionSection attention;
+  Float8Section float8;
   KernelsSection kernels;
   MemorySection memory;
 };
@@ -64,6 +69,9 @@ void visit_sections(JobConfig& c, V&& v) {
   v("inference", c.inference, "pictures from a file of prompts (run_inference.sh)");
   v("preprocessing", c.preprocessing, "encoding a data set once (run_preprocessing.sh)");
   v("trace", c.trace, "what every rank did in the last steps");
+  v("profiling", c.profiling, "traces and memory snapshots");
+  v("attention", c.attention, "which kernel computes attention");
+  v("float8", c.float8, "matrix products in 8 bits (model.converters)");
   v("kernels", c.kernels, "operator implementations");
   v("memory", c.memory, "allocator, and the limit that the plan must fit");
 }

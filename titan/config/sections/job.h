@@ -31,6 +31,17 @@ void visit_fields(JobSection& c, V&& v) {
     rule::at_least(0));
 }
 
+struct AttentionSection {
+  std::string backend = "auto";
+};
+template <class V>
+void visit_fields(AttentionSection& c, V&& v) {
+  v("backend", c.backend,
+    "auto = the fastest, measured once at the start; flash = titan's own on the CPU, LibTorch's on "
+    "a GPU; math = plain products and softmax",
+    rule::one_of({"auto", "cudnn", "flash", "math"}));
+}
+
 struct KernelsSection {
   std::string backend = "fused";
 };

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "titan/config/arg_table.h"
 #include "titan/config/fields.h"
@@ -13,12 +14,17 @@ namespace titan {
 struct ModelSection {
   std::string name = "dit";
   std::string flavor = "debugmodel";
+  std::vector<std::string> converters = {};
+  bool print_after_conversion = false;
   ArgTable args;  ///< [model.args]: decoded by the model's own field list over the flavor's values
 };
 template <class V>
 void visit_fields(ModelSection& c, V&& v) {
   v("name", c.name, "registered model");
   v("flavor", c.flavor, "size of the model, as the model's table names it");
+  v("converters", c.converters, "what is changed in a model once it is built; float8 = [float8]",
+    rule::one_of({"float8"}));
+  v("print_after_conversion", c.print_after_conversion, "list what the converters changed");
 }
 
 struct EncoderSection {

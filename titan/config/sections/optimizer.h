@@ -19,6 +19,8 @@ struct OptimizerSection {
   double weight_decay = 0.1;
   std::vector<std::string> no_decay = {};
   std::string implementation = "fused";
+  std::string state_dtype = "float32";
+  std::string master_weights = "float32";
 };
 template <class V>
 void visit_fields(OptimizerSection& c, V&& v) {
@@ -34,8 +36,16 @@ void visit_fields(OptimizerSection& c, V&& v) {
   v("no_decay", c.no_decay,
     "parameters whose name contains one of these texts get no weight decay (e.g. "
     "bias,norm,embedder)");
-  v("implementation", c.implementation, "LibTorch's fused update, or the same in plain operations",
+  v("implementation", c.implementation,
+    "one pass over all buffers, or the same in plain operations",
     rule::one_of({"fused", "foreach", "for-loop"}));
+  v("state_dtype", c.state_dtype, "storage of the moments; they are updated in float32",
+    rule::one_of({"float32", "bfloat16"}));
+  v("master_weights", c.master_weights,
+    "how weights are kept beside their bfloat16 copy: float32; remainder = the 16 bits that the "
+    "copy lacks (the same updates in 2 bytes less); stochastic = not at all, updates are rounded "
+    "at random",
+    rule::one_of({"float32", "remainder", "stochastic"}));
 }
 
 struct LrSchedulerSection {

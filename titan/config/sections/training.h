@@ -25,6 +25,7 @@ struct TrainingSection {
   std::string mixed_precision_reduce = "float32";
   double class_dropout_prob = 0.1;
   bool enable_cpu_offload = false;
+  bool compile = true;
   std::string on_nonfinite = "stop";
   int64_t max_nonfinite_steps = 10;
 };
@@ -60,6 +61,9 @@ void visit_fields(TrainingSection& c, V&& v) {
   v("enable_cpu_offload", c.enable_cpu_offload,
     "master weights, gradients and optimizer state lie in host memory and are updated there; the "
     "device holds what is being computed");
+  v("compile", c.compile,
+    "fused kernels and, on a GPU, one graph for the whole iteration; off = plain operations of "
+    "LibTorch one by one");
   v("on_nonfinite", c.on_nonfinite,
     "a loss or gradient that is not a finite number: stop, naming the samples, or skip and count "
     "the step; the weights keep their values either way",
