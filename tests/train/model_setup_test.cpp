@@ -5,6 +5,7 @@
 #include <ATen/ATen.h>
 
 #include "titan/config/job_config.h"
+#include "titan/plan/data_view.h"
 
 namespace titan {
 

@@ -1,8 +1,20 @@
 #include "titan/checkpoint/checkpoint_item.h"
 
+#include <utility>
+
 #include "titan/base/check.h"
 
 namespace titan::checkpoint {
+
+CheckpointItem whole_item(std::string prefix, std::string name, const at::Tensor& tensor) {
+  return {.prefix = std::move(prefix),
+          .flat = tensor.detach().view({-1}),
+          .fragments = {{.name = std::move(name),
+                         .shape = tensor.sizes().vec(),
+                         .global_offset = 0,
+                         .local_offset = 0,
+                         .length = tensor.numel()}}};
+}
 
 std::vector<CheckpointItem> items_of(const std::string& prefix,
                                      const std::vector<parallel::FlatUnit>& units,

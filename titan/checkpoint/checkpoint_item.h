@@ -20,6 +20,9 @@ struct CheckpointItem {
   std::string key(const parallel::Fragment& fragment) const { return prefix + "." + fragment.name; }
 };
 
+/// A whole tensor as an item of its own; the tensor is contiguous and is what a loader fills.
+CheckpointItem whole_item(std::string prefix, std::string name, const at::Tensor& tensor);
+
 /// One item per unit, e.g. items_of("model", parameters.units(), &FlatUnit::master).
 std::vector<CheckpointItem> items_of(const std::string& prefix,
                                      const std::vector<parallel::FlatUnit>& units,

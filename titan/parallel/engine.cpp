@@ -3,15 +3,23 @@
 #include <cmath>
 
 namespace titan::parallel {
+namespace {
+
+at::ScalarType dtype_named(const std::string& name) {
+  return name == "bfloat16" ? at::kBFloat16 : at::kFloat;
+}
+
+}  // namespace
+
+at::ScalarType compute_dtype(const JobConfig& config) {
+  return dtype_named(config.training.mixed_precision_param);
+}
 
 StatusOr<EngineOptions> engine_options(const JobConfig& config, const DeviceMesh& mesh,
                                        at::Device device) {
-  const auto dtype = [](const std::string& name) {
-    return name == "bfloat16" ? at::kBFloat16 : at::kFloat;
-  };
   const ParallelismSection& parallelism = config.parallelism;
   EngineOptions options;
-  options.parameters.compute_dtype = dtype(config.training.mixed_precision_param);
+  options.parameters.compute_dtype = compute_dtype(config);
   options.parameters.shard = {.rank = mesh.coordinate("dp_shard"), .ranks = mesh.dims().dp_shard};
   options.parameters.device = device;
   options.parameters.offload = config.training.enable_cpu_offload;
@@ -22,7 +30,7 @@ StatusOr<EngineOptions> engine_options(const JobConfig& config, const DeviceMesh
                          reshard_from_name(parallelism.fsdp_reshard_after_forward));
   options.prefetch = parallelism.fsdp_prefetch;
   options.reduction = {
-      .dtype = dtype(config.training.mixed_precision_reduce),
+      .dtype = dtype_named(config.training.mixed_precision_reduce),
       .bucket_bytes = static_cast<int64_t>(std::llround(parallelism.bucket_mib * (1 << 20))),
       .each_micro_batch = parallelism.reduce_each_micro_batch};
   return options;

@@ -30,6 +30,9 @@ struct EngineOptions {
   GradientReductionOptions reduction = {};
 };
 
+/// training.mixed_precision_param.
+at::ScalarType compute_dtype(const JobConfig& config);
+
 /// What a job's settings ask for on a mesh; an error names the setting.
 StatusOr<EngineOptions> engine_options(const JobConfig& config, const DeviceMesh& mesh,
                                        at::Device device);

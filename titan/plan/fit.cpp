@@ -137,12 +137,12 @@ std::vector<std::string> what_would_fit(const ShapeModel& model, const Layout& l
   return ways;
 }
 
-Status check_fits(const ModelSpec& spec, const DataShape& shape, std::vector<FieldLayout> fields,
-                  const Layout& layout, const MemoryLimit& limit) {
+Status check_fits(const ModelSpec& spec, DataView data, const Layout& layout,
+                  const MemoryLimit& limit) {
   if (!layout.config.memory.check_fit || limit.bytes <= 0) return ok_status();
   try {
     TITAN_ASSIGN_OR_RETURN(const ShapeModel model,
-                           ShapeModel::build(layout.config, spec, shape, std::move(fields)));
+                           ShapeModel::build(layout.config, spec, std::move(data)));
     TITAN_ASSIGN_OR_RETURN(const MemoryPlan plan, plan_memory(model, layout));
     // What is in memory already, of the data set for example, stays there.
     int64_t present = 0;

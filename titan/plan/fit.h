@@ -27,8 +27,8 @@ std::vector<std::string> what_would_fit(const ShapeModel& model, const Layout& l
 /// Refuses a job whose plan exceeds the limit (kInvalidArgument, with the items and what would
 /// fit). `layout.config` is the job's. A model that cannot run on shapes is let through with a
 /// warning.
-Status check_fits(const ModelSpec& spec, const DataShape& shape, std::vector<FieldLayout> fields,
-                  const Layout& layout, const MemoryLimit& limit);
+Status check_fits(const ModelSpec& spec, DataView data, const Layout& layout,
+                  const MemoryLimit& limit);
 
 /// "parameters 1.2 GiB, gradients 3.4 GiB, ...": items of the plan that are not zero.
 std::string describe(const MemoryPlan& plan);

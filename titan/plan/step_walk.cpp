@@ -7,6 +7,7 @@
 
 #include "titan/ops/planned_device.h"
 #include "titan/parallel/device_mesh.h"
+#include "titan/parallel/engine.h"
 #include "titan/parallel/parallelize.h"
 #include "titan/plan/aten_shapes.h"
 #include "titan/plan/meta_memory.h"
@@ -32,48 +33,17 @@ class WalkHooks : public RunnerHooks {
 
 }  // namespace
 
-StatusOr<std::vector<FieldLayout>> sample_fields(const Dataset& dataset) {
-  std::vector<FieldLayout> fields = dataset.layout();
-  if (!fields.empty()) return fields;
-  Status first = ok_status();
-  for (int64_t index = 0; index < std::min<int64_t>(dataset.size(), 100); ++index) {
-    const StatusOr<Sample> sample = dataset.read(index, {});
-    if (sample.ok()) {
-      for (const auto& [name, tensor] : sample->fields)
-        fields.push_back({name, tensor.sizes().vec(), tensor.scalar_type()});
-      return fields;
-    }
-    if (first.ok()) first = sample.status();
-  }
-  return annotate(first, "[plan] no sample can be read");
-}
-
-std::vector<FieldLayout> encoded_fields(const std::vector<FieldLayout>& raw,
-                                        const DataShape& encoded, at::ScalarType dtype) {
-  std::vector<FieldLayout> fields;
-  for (const auto& [name, sizes] : encoded.fields) {
-    at::ScalarType type = dtype;
-    for (const FieldLayout& before : raw)
-      if (before.name == name && before.type == at::kLong) type = before.type;
-    fields.push_back({name, sizes, type});
-  }
-  return fields;
-}
-
 StatusOr<ShapeModel> ShapeModel::build(const JobConfig& config, const ModelSpec& spec,
-                                       const DataShape& shape, std::vector<FieldLayout> fields) {
+                                       DataView data) {
   complete_aten_shapes();
   ShapeModel result;
   result.spec_ = &spec;
-  result.fields_ = std::move(fields);
-  TITAN_ASSIGN_OR_RETURN(result.model_, spec.build(config, shape, at::kMeta));
-  const bool half = config.training.mixed_precision_param == "bfloat16";
-  result.compute_dtype_ = half ? at::kBFloat16 : at::kFloat;
-  if (spec.encoder) {
-    TITAN_ASSIGN_OR_RETURN(result.encoder_, spec.encoder(config, {.device = at::kMeta}));
-  }
+  result.fields_ = std::move(data.fields);
+  result.encoder_ = std::move(data.encoder);
+  result.compute_dtype_ = parallel::compute_dtype(config);
+  TITAN_ASSIGN_OR_RETURN(result.model_, spec.build(config, data.shape, at::kMeta));
   TITAN_ASSIGN_OR_RETURN(result.objective_,
-                         spec.objective(config, shape, /*seed=*/0, result.encoder_.get()));
+                         spec.objective(config, data.shape, /*seed=*/0, result.encoder_.get()));
   for (const ModelUnit& unit : split_into_units(*result.model_)) {
     std::vector<parallel::ParameterShape> shapes;
     for (std::size_t i = 0; i < unit.parameters.size(); ++i)
@@ -83,7 +53,7 @@ StatusOr<ShapeModel> ShapeModel::build(const JobConfig& config, const ModelSpec&
     result.units_.push_back(std::move(shapes));
     result.unit_names_.push_back(unit.name);
   }
-  if (half) result.model_->to(at::kBFloat16);
+  result.model_->to(result.compute_dtype_);
   result.model_->train();
   return result;
 }

@@ -7,8 +7,8 @@
 
 #include "titan/base/status.h"
 #include "titan/config/job_config.h"
-#include "titan/data/dataset.h"
 #include "titan/parallel/unit_layout.h"
+#include "titan/plan/data_view.h"
 #include "titan/plan/engine_walk.h"
 #include "titan/protocols/model_spec.h"
 
@@ -17,10 +17,8 @@ namespace titan::plan {
 /// A job's model and samples on the device meta, built once for many walks.
 class ShapeModel {
  public:
-  /// `spec` has its defaults filled in. `shape` and `fields`: of one sample (dataset.h) as the
-  /// objective meets it, behind the job's encoder if it has one.
-  static StatusOr<ShapeModel> build(const JobConfig& config, const ModelSpec& spec,
-                                    const DataShape& shape, std::vector<FieldLayout> fields);
+  /// `spec` has its defaults filled in.
+  static StatusOr<ShapeModel> build(const JobConfig& config, const ModelSpec& spec, DataView data);
 
   /// Parameters of each unit, in order: embed, blocks, head.
   const std::vector<std::vector<parallel::ParameterShape>>& units() const { return units_; }
@@ -41,20 +39,13 @@ class ShapeModel {
  private:
   const ModelSpec* spec_ = nullptr;
   std::shared_ptr<Model> model_;
-  std::shared_ptr<BatchEncoder> encoder_;  ///< null where samples come encoded
+  std::shared_ptr<const BatchEncoder> encoder_;  ///< null where samples come encoded
   at::ScalarType compute_dtype_ = at::kFloat;
   std::unique_ptr<Objective> objective_;
   std::vector<FieldLayout> fields_;
   std::vector<std::string> unit_names_;
   std::vector<std::vector<parallel::ParameterShape>> units_;
 };
-
-/// The fields of one sample of `dataset`, as its batches carry them; an error where none of the
-/// first 100 samples can be read.
-StatusOr<std::vector<FieldLayout>> sample_fields(const Dataset& dataset);
-/// The same behind an encoder, which makes samples of shape `encoded` in `dtype` of them.
-std::vector<FieldLayout> encoded_fields(const std::vector<FieldLayout>& raw,
-                                        const DataShape& encoded, at::ScalarType dtype);
 
 struct StepBytes {
   int64_t activations = 0;    ///< largest sum of batch, activations and gradients in the making

@@ -12,6 +12,7 @@
 #include "titan/parallel/device_mesh.h"
 #include "titan/parallel/parallel_dims.h"
 #include "titan/parallel/process_group.h"
+#include "titan/plan/data_view.h"
 #include "titan/preprocess/empty_encodings_writer.h"
 #include "titan/preprocess/preprocess.h"
 #include "titan/train/model_setup.h"

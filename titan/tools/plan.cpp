@@ -13,6 +13,7 @@
 #include "titan/config/loader.h"
 #include "titan/config/value.h"
 #include "titan/models/builtin.h"
+#include "titan/plan/data_view.h"
 #include "titan/plan/dry_run.h"
 #include "titan/plan/fit.h"
 #include "titan/plan/published.h"
@@ -133,9 +134,8 @@ Status prepare(const Options& options, Job& job) {
   TITAN_ASSIGN_OR_RETURN(job.spec, complete_spec(job.config));
   TITAN_ASSIGN_OR_RETURN(const std::unique_ptr<Dataset> dataset, open_data(job.config, job.spec));
   TITAN_ASSIGN_OR_RETURN(DataView data, view_of(*dataset, job.config, job.spec));
-  job.shape = std::move(data.shape);
-  TITAN_ASSIGN_OR_RETURN(
-      job.model, plan::ShapeModel::build(job.config, job.spec, job.shape, std::move(data.fields)));
+  job.shape = data.shape;
+  TITAN_ASSIGN_OR_RETURN(job.model, plan::ShapeModel::build(job.config, job.spec, std::move(data)));
   TITAN_ASSIGN_OR_RETURN(job.layout.dims,
                          parallel::resolve_parallel_dims(job.config.parallelism, job.world));
   TITAN_ASSIGN_OR_RETURN(

@@ -50,16 +50,8 @@ constexpr const char* kHelp =
 /// The parameters as one item each, so that weights are loaded into them as into a run's.
 std::vector<checkpoint::CheckpointItem> items_of(const std::string& prefix, const Model& model) {
   std::vector<checkpoint::CheckpointItem> items;
-  for (const auto& parameter : model.named_parameters()) {
-    const at::Tensor& values = parameter.value();
-    items.push_back({.prefix = prefix,
-                     .flat = values.detach().view({-1}),
-                     .fragments = {{.name = parameter.key(),
-                                    .shape = values.sizes().vec(),
-                                    .global_offset = 0,
-                                    .local_offset = 0,
-                                    .length = values.numel()}}});
-  }
+  for (const auto& parameter : model.named_parameters())
+    items.push_back(checkpoint::whole_item(prefix, parameter.key(), parameter.value()));
   return items;
 }
 

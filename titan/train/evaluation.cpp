@@ -12,6 +12,7 @@
 #include "titan/base/log.h"
 #include "titan/data/one_pass_loader.h"
 #include "titan/parallel/communicator.h"
+#include "titan/plan/data_view.h"
 #include "titan/train/model_setup.h"
 #include "titan/train/run_encoder.h"
 

@@ -52,7 +52,7 @@ StatusOr<DataShape> shape_to_draw(const JobConfig& config, const BatchEncoder& e
 StatusOr<std::shared_ptr<BatchEncoder>> check_encoders(const ModelSpec& spec,
                                                        const JobConfig& config) {
   TITAN_ASSIGN_OR_RETURN(std::shared_ptr<BatchEncoder> encoder,
-                         make_encoder(spec, config, {.device = at::kMeta}));
+                         spec.encoder(config, {.device = at::kMeta}));
   if (!encoder || !encoder->encodes_text())
     return invalid_argument(
         "[inference] prompts need the text encoders: set encoder.t5_encoder and "

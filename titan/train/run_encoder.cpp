@@ -13,10 +13,6 @@
 namespace titan {
 namespace {
 
-at::ScalarType compute_dtype(const JobConfig& config) {
-  return config.training.mixed_precision_param == "bfloat16" ? at::kBFloat16 : at::kFloat;
-}
-
 /// `whole` lists the network's parameters, whoever holds them.
 Status load(const EncoderPart& part, const std::vector<checkpoint::CheckpointItem>& items,
             const std::vector<TensorSpec>& whole) {
@@ -37,12 +33,6 @@ std::vector<TensorSpec> parameters_of(const FrozenNetwork& network) {
 
 }  // namespace
 
-StatusOr<std::shared_ptr<BatchEncoder>> make_encoder(const ModelSpec& spec, const JobConfig& config,
-                                                     const EncoderPlacement& placement) {
-  if (!spec.encoder) return std::shared_ptr<BatchEncoder>();
-  return spec.encoder(config, placement);
-}
-
 /// The parameters as they are, one item each.
 Status RunEncoder::fill(const EncoderPart& part) {
   std::vector<checkpoint::CheckpointItem> items;
@@ -50,13 +40,7 @@ Status RunEncoder::fill(const EncoderPart& part) {
     for (std::size_t i = 0; i < unit.parameters.size(); ++i) {
       const at::Tensor& values = unit.parameters[i];
       parameter_bytes_ += static_cast<int64_t>(values.nbytes());
-      items.push_back({.prefix = "model",
-                       .flat = values.detach().view({-1}),
-                       .fragments = {{.name = unit.parameter_names[i],
-                                      .shape = values.sizes().vec(),
-                                      .global_offset = 0,
-                                      .local_offset = 0,
-                                      .length = values.numel()}}});
+      items.push_back(checkpoint::whole_item("model", unit.parameter_names[i], values));
     }
   }
   return load(part, items, checkpoint::tensors_of(items));
@@ -88,16 +72,16 @@ StatusOr<std::unique_ptr<RunEncoder>> RunEncoder::open(const JobConfig& config,
                                                        at::Device device) {
   const std::vector<int64_t> ranks = mesh.group("dp_shard");
   const bool shared = ranks.size() > 1;
+  const at::ScalarType dtype = parallel::compute_dtype(config);
   TITAN_ASSIGN_OR_RETURN(
       const std::shared_ptr<BatchEncoder> encoder,
-      make_encoder(spec, config,
-                   {.device = device, .dtype = compute_dtype(config), .shared = shared}));
+      spec.encoder(config, {.device = device, .dtype = dtype, .shared = shared}));
   if (!encoder) return std::unique_ptr<RunEncoder>();
   const at::NoGradGuard no_grad;
   std::unique_ptr<RunEncoder> run(new RunEncoder(encoder, device));
   parallel::EngineOptions options;
   options.parameters = {
-      .compute_dtype = compute_dtype(config),
+      .compute_dtype = dtype,
       .shard = {.rank = mesh.coordinate("dp_shard"), .ranks = static_cast<int64_t>(ranks.size())},
       .resident = false,
       .device = device};

@@ -16,10 +16,10 @@ namespace titan {
 
 class RunEncoder {
  public:
-  /// The encoder that `spec` makes of config.encoder; null where the job needs none. `open`
-  /// connects ranks (every rank of the job calls); none is needed where parameters are not sharded.
-  /// The networks compute in training.mixed_precision_param. Errors: missing files, weights that do
-  /// not fit; the message says which and how to get them.
+  /// The encoder that `spec` (its defaults filled in) makes of config.encoder; null where the job
+  /// needs none. `open` connects ranks (every rank of the job calls); none is needed where
+  /// parameters are not sharded. The networks compute in training.mixed_precision_param. Errors:
+  /// missing files, weights that do not fit; the message says which and how to get them.
   static StatusOr<std::unique_ptr<RunEncoder>> open(const JobConfig& config, const ModelSpec& spec,
                                                     const parallel::DeviceMesh& mesh,
                                                     const parallel::OpenGroup& open,
@@ -50,9 +50,5 @@ class RunEncoder {
 
 /// A batch as the objective takes it: on the device, encoded where there is an encoder.
 void bring(Batch& batch, at::Device device, const RunEncoder* encoder);
-
-/// The job's encoder as `spec` builds it, or null.
-StatusOr<std::shared_ptr<BatchEncoder>> make_encoder(const ModelSpec& spec, const JobConfig& config,
-                                                     const EncoderPlacement& placement);
 
 }  // namespace titan

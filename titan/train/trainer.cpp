@@ -21,6 +21,7 @@
 #include "titan/parallel/parallelize.h"
 #include "titan/parallel/process_group.h"
 #include "titan/parallel/traced_hooks.h"
+#include "titan/plan/data_view.h"
 #include "titan/plan/fit.h"
 #include "titan/train/batch_plan.h"
 #include "titan/train/finite_guard.h"
@@ -32,8 +33,8 @@
 #include "titan/train/run_evaluation.h"
 #include "titan/train/run_folder.h"
 #include "titan/train/run_info.h"
+#include "titan/train/run_pictures.h"
 #include "titan/train/run_trace.h"
-#include "titan/train/sample_writer.h"
 #include "titan/train/signals.h"
 
 namespace titan {
@@ -60,21 +61,21 @@ class DiffusionTrainer : public Trainer {
 
  private:
   Status build_data();
-  Status check_fits(std::vector<FieldLayout> fields) const;
+  Status check_fits(DataView data) const;
   Status build_model();
   Status restore();
   Status write_info() const;
   Status build_loader();
   Status open_mlperf_log();
   void open_trace();
-  void open_eval_samples();
   StatusOr<JobOutcome> train_steps();
   StatusOr<Batch> next_batch();
   StatusOr<StepResult> train_step();
   Status report(const StepResult& result);
   Status check_finite();
   Status evaluate();
-  Status draw_grid(const SampleWriter& samples, const std::string& path);
+  template <class Draw>
+  Status with_sampling_weights(const Draw& draw);
   Status save_checkpoint();
   bool stop_agreed();
   bool due(int64_t every) const { return step_ % every == 0 || step_ == config_.training.steps; }
@@ -102,8 +103,7 @@ class DiffusionTrainer : public Trainer {
   std::unique_ptr<optim::Ema> ema_;
   std::unique_ptr<DataLoader> loader_;
   std::unique_ptr<metrics::MetricsProcessor> metrics_;
-  std::unique_ptr<SampleWriter> samples_;
-  std::unique_ptr<SampleWriter> eval_samples_;
+  std::unique_ptr<RunPictures> pictures_;
   std::unique_ptr<FiniteGuard> guard_;
   std::unique_ptr<RunEvaluation> evaluation_;
   std::optional<double> target_met_;  ///< the evaluation loss that ended the run
@@ -150,13 +150,8 @@ Status DiffusionTrainer::set_up() {
   guard_ = std::make_unique<FiniteGuard>(
       config_.training, ranks_.control(),
       [dataset = dataset_](int64_t index) { return dataset->describe(index); });
-  if (config_.sampling.enable) {
-    samples_ = std::make_unique<SampleWriter>(
-        context_, spec_, shape_,
-        SampleSource{dataset_, config_.sampling.prompts, config_.sampling.num_samples},
-        encoder_.get(), resume_->seed());
-  }
-  if (!config_.eval.save_img_folder.empty() && evaluation_->dataset()) open_eval_samples();
+  pictures_ = std::make_unique<RunPictures>(
+      context_, spec_, shape_, dataset_, evaluation_->dataset(), encoder_.get(), resume_->seed());
   return ok_status();
 }
 
@@ -164,19 +159,19 @@ Status DiffusionTrainer::build_data() {
   TITAN_ASSIGN_OR_RETURN(std::unique_ptr<Dataset> dataset, spec_.dataset(config_));
   dataset_ = std::move(dataset);
   TITAN_ASSIGN_OR_RETURN(DataView view, view_of(*dataset_, config_, spec_));
-  shape_ = std::move(view.shape);
+  shape_ = view.shape;
   TITAN_LOG(INFO) << "[data] " << config_.training.dataset << ": " << dataset_->size()
                   << " samples of " << to_string(shape_)
                   << (view.encoded ? ", encoded while training" : "");
-  return check_fits(std::move(view.fields));
+  return check_fits(std::move(view));
 }
 
-Status DiffusionTrainer::check_fits(std::vector<FieldLayout> fields) const {
+Status DiffusionTrainer::check_fits(DataView data) const {
   const parallel::DeviceServices* services = parallel::device_services();
   const int64_t capacity = services != nullptr && context_.device.is_cuda()
                                ? services->memory_stats(context_.device.index()).capacity
                                : 0;
-  return plan::check_fits(spec_, shape_, std::move(fields),
+  return plan::check_fits(spec_, std::move(data),
                           {.name = "configured",
                            .config = config_,
                            .dims = mesh_->dims(),
@@ -295,20 +290,6 @@ Status DiffusionTrainer::open_mlperf_log() {
   return ok_status();
 }
 
-/// Pictures of the first captions that evaluation asks about.
-void DiffusionTrainer::open_eval_samples() {
-  if (spec_.encoded_condition && (!encoder_ || !encoder_->encoder().decodes())) {
-    if (is_main())
-      TITAN_LOG(WARNING)
-          << "[eval] eval.save_img_folder draws nothing: the latents have no decoder "
-             "(encoder.autoencoder_path)";
-    return;
-  }
-  eval_samples_ = std::make_unique<SampleWriter>(
-      context_, spec_, shape_, SampleSource{evaluation_->dataset(), {}, config_.eval.batch_size},
-      encoder_.get(), resume_->seed());
-}
-
 void DiffusionTrainer::open_trace() {
   metrics::TraceOwner owner{.rank = context_.rank.rank};
   for (const parallel::FlatUnit& unit : engine_->parameters().units())
@@ -356,9 +337,9 @@ StatusOr<JobOutcome> DiffusionTrainer::train_steps() {
     TITAN_RETURN_IF_ERROR(report(result));
     TITAN_RETURN_IF_ERROR(resume_->poll());
     if (evaluation_->due(step_)) TITAN_RETURN_IF_ERROR(evaluate());
-    if (samples_ && due(config_.sampling.freq)) {
-      TITAN_RETURN_IF_ERROR(draw_grid(*samples_, context_.run_folder.sample_path(step_).string()));
-    }
+    if (pictures_->due(step_))
+      TITAN_RETURN_IF_ERROR(
+          with_sampling_weights([&] { return pictures_->draw(*runner_, step_); }));
     if (config_.checkpoint.enable_checkpoint && (due(config_.checkpoint.interval) || target_met_)) {
       TITAN_RETURN_IF_ERROR(save_checkpoint());
     }
@@ -471,11 +452,9 @@ Status DiffusionTrainer::evaluate() {
   TITAN_RETURN_IF_ERROR(result.status());
   mlperf_->eval_stop(cursor_, result->loss);
   metrics_->eval(eval_record(*result, step_, cursor_));
-  if (eval_samples_) {
+  if (pictures_->after_evaluation())
     TITAN_RETURN_IF_ERROR(
-        draw_grid(*eval_samples_,
-                  context_.run_folder.sample_path(step_, config_.eval.save_img_folder).string()));
-  }
+        with_sampling_weights([&] { return pictures_->draw_after_evaluation(*runner_, step_); }));
   if (!evaluation_->meets_target(*result)) return ok_status();
   target_met_ = result->loss;
   mlperf_->run_stop(/*success=*/true, cursor_);  // what is saved now is not part of the time
@@ -483,11 +462,13 @@ Status DiffusionTrainer::evaluate() {
   return ok_status();
 }
 
-Status DiffusionTrainer::draw_grid(const SampleWriter& samples, const std::string& path) {
+/// Draws with the weights that [sampling] asks for.
+template <class Draw>
+Status DiffusionTrainer::with_sampling_weights(const Draw& draw) {
   const auto pause = metrics_->pause();
   const optim::Ema::Scope averaged(config_.sampling.use_ema ? ema_.get() : nullptr);
   model_->eval();
-  const Status status = samples.write(*runner_, path);
+  const Status status = draw();
   model_->train();
   if (status.ok()) metrics_->event({.step = step_, .name = "sample", .values = {}});
   return status;

@@ -1,12 +1,10 @@
 #include "titan/models/flux/encoder.h"
 
+#include <optional>
 #include <utility>
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/full_like.h>
-#include <ATen/ops/pixel_shuffle.h>
-#include <ATen/ops/pixel_unshuffle.h>
 
 #include "titan/base/check.h"
 #include "titan/models/flux/encoder_parts.h"
@@ -15,13 +13,10 @@
 namespace titan::models {
 namespace {
 
-/// Logarithm of a variance that is nothing beside any value of a pixel.
-constexpr double kNoSpread = -30;
-
 class FluxEncoder : public BatchEncoder {
  public:
   FluxEncoder(const EncoderPlacement& placement, const LatentScaling& scaling, T5Part t5,
-              ClipPart clip, ImageCoder image)
+              ClipPart clip, ImagePart image)
       : placement_(placement),
         scaling_(scaling),
         t5_(std::move(t5)),
@@ -32,14 +27,13 @@ class FluxEncoder : public BatchEncoder {
     std::vector<EncoderPart> parts;
     if (t5_) parts.push_back({"t5", t5_.network, t5_.weights, /*shardable=*/true});
     if (clip_) parts.push_back({"clip", clip_.network, clip_.weights, /*shardable=*/true});
-    if (image_.autoencoder) {
-      parts.push_back({"autoencoder", image_.autoencoder, image_.weights, /*shardable=*/false});
-    }
+    if (image_.coder)
+      if (std::optional<EncoderPart> part = image_.coder->part()) parts.push_back(*part);
     return parts;
   }
-  bool encodes_images() const override { return image_.autoencoder || image_.pixel_patch > 0; }
+  bool encodes_images() const override { return image_.coder != nullptr; }
   bool encodes_text() const override { return t5_ && clip_; }
-  bool decodes() const override { return encodes_images() || image_.decoder; }
+  bool decodes() const override { return static_cast<bool>(image_); }
 
   StatusOr<DataShape> encoded_shape(const DataShape& raw) const override;
   void encode(Batch& batch) const override;
@@ -53,23 +47,20 @@ class FluxEncoder : public BatchEncoder {
   LatentScaling scaling_;
   T5Part t5_;
   ClipPart clip_;
-  ImageCoder image_;
+  ImagePart image_;
 };
 
 StatusOr<DataShape> FluxEncoder::encoded_shape(const DataShape& raw) const {
   DataShape shape = raw;
   const bool is_picture = raw.has("image") && raw.image.size() == 3 && raw.image[0] == 3;
   if (is_picture && encodes_images()) {
-    const int64_t patch =
-        image_.autoencoder ? image_.autoencoder->config().reduction() : image_.pixel_patch;
+    const int64_t patch = image_.coder->reduction();
     if (raw.image[1] % patch != 0 || raw.image[2] % patch != 0) {
       return invalid_argument("[encoder] pictures must be a multiple of ", patch,
                               " pixels wide and high (", raw.image[2], " x ", raw.image[1],
                               "); set training.img_size or dataset.image_size");
     }
-    const int64_t channels = image_.autoencoder ? image_.autoencoder->config().z_channels
-                                                : 3 * image_.pixel_patch * image_.pixel_patch;
-    shape.image = {channels, raw.image[1] / patch, raw.image[2] / patch};
+    shape.image = {image_.coder->channels(), raw.image[1] / patch, raw.image[2] / patch};
     shape.fields.erase("image");
     shape.fields["mean"] = shape.fields["logvar"] = shape.image;
   }
@@ -83,13 +74,7 @@ StatusOr<DataShape> FluxEncoder::encoded_shape(const DataShape& raw) const {
 void FluxEncoder::encode_image(Batch& batch) const {
   const at::Tensor image = batch.fields.get("image").to(placement_.dtype);
   batch.fields.erase("image");
-  Posterior posterior;
-  if (image_.autoencoder) {
-    posterior = image_.autoencoder->encode(image);
-  } else {
-    posterior.mean = at::pixel_unshuffle(image, image_.pixel_patch);
-    posterior.logvar = at::full_like(posterior.mean, kNoSpread);
-  }
+  const Posterior posterior = image_.coder->encode(image);
   batch.fields.set("mean", posterior.mean);
   batch.fields.set("logvar", posterior.logvar);
 }
@@ -127,14 +112,8 @@ at::Tensor FluxEncoder::decode(const at::Tensor& latents) const {
   const at::NoGradGuard no_grad;
   TITAN_CHECK(decodes(), "[encoder] this job has no decoder of latents");
   const at::Tensor z = unscale_latents(latents.to(at::kFloat), scaling_);
-  at::Tensor picture;
-  if (image_.decoder) {
-    picture = image_.decoder->decode(z);
-  } else if (image_.autoencoder) {
-    picture = image_.autoencoder->decode(z.to(placement_.dtype));
-  } else {
-    picture = at::pixel_shuffle(z, image_.pixel_patch);
-  }
+  const at::Tensor picture =
+      image_.decoder ? image_.decoder->decode(z) : image_.coder->decode(z.to(placement_.dtype));
   return picture.to(at::kFloat).clamp(-1, 1);
 }
 
@@ -148,12 +127,11 @@ StatusOr<std::shared_ptr<BatchEncoder>> make_flux_encoder(const JobConfig& job,
     return invalid_argument("[encoder] Flux takes both text encoders or none: ",
                             t5 ? "encoder.clip_encoder" : "encoder.t5_encoder", " is not set");
   }
-  TITAN_ASSIGN_OR_RETURN(ImageCoder image, make_image_coder(job.encoder, placement));
-  if (!t5 && !image.autoencoder && !image.decoder && image.pixel_patch == 0)
-    return std::shared_ptr<BatchEncoder>();
+  TITAN_ASSIGN_OR_RETURN(const ImagePart image, make_image_part(job.encoder, placement));
+  if (!t5 && !image) return std::shared_ptr<BatchEncoder>();
   return std::shared_ptr<BatchEncoder>(std::make_shared<FluxEncoder>(
       placement, LatentScaling{job.encoder.autoencoder_shift, job.encoder.autoencoder_scale},
-      std::move(t5), std::move(clip), std::move(image)));
+      std::move(t5), std::move(clip), image));
 }
 
 }  // namespace titan::models

@@ -62,28 +62,30 @@ StatusOr<ClipPart> make_clip_part(const EncoderSection& settings,
   return clip;
 }
 
-StatusOr<ImageCoder> make_image_coder(const EncoderSection& settings,
-                                      const EncoderPlacement& placement) {
-  ImageCoder coder;
+StatusOr<ImagePart> make_image_part(const EncoderSection& settings,
+                                    const EncoderPlacement& placement) {
+  ImagePart image;
   const std::string path = settings.autoencoder_path.value_or("");
   if (!path.empty() && settings.pixel_patch > 0) {
     return invalid_argument(
         "[encoder] encoder.pixel_patch stands instead of an autoencoder: leave it or "
         "encoder.autoencoder_path away");
   }
-  coder.pixel_patch = settings.pixel_patch;
+  if (settings.pixel_patch > 0) image.coder = make_pixel_coder(settings.pixel_patch);
   if (!path.empty()) {
     TITAN_ASSIGN_OR_RETURN(const ModelFolder folder, find_model_folder(path, "autoencoder"));
-    coder.weights = folder.weights;
-    TITAN_ASSIGN_OR_RETURN(const AutoencoderConfig config, read_autoencoder_config(coder.weights));
-    coder.autoencoder =
-        std::make_shared<Autoencoder>(config, network_options(placement, /*shardable=*/false));
+    TITAN_ASSIGN_OR_RETURN(const AutoencoderConfig config, read_autoencoder_config(folder.weights));
+    image.coder = make_autoencoder_coder(
+        std::make_shared<Autoencoder>(config, network_options(placement, /*shardable=*/false)),
+        folder.weights);
   }
   if (const std::string decoder = settings.decoder_path.value_or(""); !decoder.empty()) {
-    TITAN_ASSIGN_OR_RETURN(ScriptedModule module, ScriptedModule::open(decoder, placement.device));
-    coder.decoder = std::make_shared<ScriptedModule>(std::move(module));
+    // TorchScript has no form without memory: it is opened, so that its faults are found at once.
+    const at::Device device = placement.device.is_meta() ? at::kCPU : placement.device;
+    TITAN_ASSIGN_OR_RETURN(ScriptedModule module, ScriptedModule::open(decoder, device));
+    image.decoder = std::make_shared<ScriptedModule>(std::move(module));
   }
-  return coder;
+  return image;
 }
 
 }  // namespace titan::models

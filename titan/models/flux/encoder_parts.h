@@ -10,10 +10,10 @@
 
 #include "titan/base/status.h"
 #include "titan/config/job_config.h"
-#include "titan/models/encoders/autoencoder.h"
 #include "titan/models/encoders/clip_text.h"
 #include "titan/models/encoders/scripted_decoder.h"
 #include "titan/models/encoders/t5.h"
+#include "titan/models/flux/picture_coder.h"
 #include "titan/protocols/batch_encoder.h"
 #include "titan/tokenizers/tokenizer.h"
 
@@ -41,12 +41,12 @@ struct TextEncoder {
 using T5Part = TextEncoder<T5Encoder>;
 using ClipPart = TextEncoder<ClipTextEncoder>;
 
-/// What becomes of pictures, and how latents become pictures.
-struct ImageCoder {
-  std::shared_ptr<Autoencoder> autoencoder;
-  std::string weights;
+/// How pictures become latents, and what makes pictures of latents instead; both may be null.
+struct ImagePart {
+  std::shared_ptr<PictureCoder> coder;
   std::shared_ptr<ScriptedModule> decoder;
-  int64_t pixel_patch = 0;
+
+  explicit operator bool() const { return coder || decoder; }
 };
 
 /// Empty parts where the setting is. Errors: missing files, with the command that gets them; a
@@ -54,7 +54,7 @@ struct ImageCoder {
 StatusOr<T5Part> make_t5_part(const EncoderSection& settings, const EncoderPlacement& placement);
 StatusOr<ClipPart> make_clip_part(const EncoderSection& settings,
                                   const EncoderPlacement& placement);
-StatusOr<ImageCoder> make_image_coder(const EncoderSection& settings,
-                                      const EncoderPlacement& placement);
+StatusOr<ImagePart> make_image_part(const EncoderSection& settings,
+                                    const EncoderPlacement& placement);
 
 }  // namespace titan::models

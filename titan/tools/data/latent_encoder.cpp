@@ -19,16 +19,8 @@ namespace {
 std::vector<checkpoint::CheckpointItem> items_of(const FrozenNetwork& network) {
   std::vector<checkpoint::CheckpointItem> items;
   for (const ModelUnit& unit : network.units())
-    for (std::size_t i = 0; i < unit.parameters.size(); ++i) {
-      const at::Tensor& values = unit.parameters[i];
-      items.push_back({.prefix = "model",
-                       .flat = values.detach().view({-1}),
-                       .fragments = {{.name = unit.parameter_names[i],
-                                      .shape = values.sizes().vec(),
-                                      .global_offset = 0,
-                                      .local_offset = 0,
-                                      .length = values.numel()}}});
-    }
+    for (std::size_t i = 0; i < unit.parameters.size(); ++i)
+      items.push_back(checkpoint::whole_item("model", unit.parameter_names[i], unit.parameters[i]));
   return items;
 }
 
