@@ -1,11 +1,8 @@
 // training_step.h: one training step on the CPU: forward, loss, backward, clipping, AdamW, exactly
-// as the trainer does them; and the loop that answers scripts/bench_cpu.py.
+// as the trainer does them.
 #pragma once
 
-#include <chrono>
-#include <iostream>
 #include <memory>
-#include <string>
 #include <utility>
 
 #include <torch/torch.h>
@@ -58,25 +55,5 @@ class TrainingStep {
   optim::StepState state_{at::kCPU};
   int64_t count_ = 0;
 };
-
-/// Says "ready <FLOPs of a step>", then makes a step for each line "step" on standard input and
-/// answers "<seconds> <loss>"; to a line "memory" the most bytes that tensors had since the last
-/// such line.
-inline int serve_steps(TrainingStep& step, const StepInputs& inputs, int64_t flops) {
-  std::cout << "ready " << flops << std::endl;
-  for (std::string line; std::getline(std::cin, line) && (line == "step" || line == "memory");) {
-    if (line == "memory") {
-      std::cout << memory::cpu_memory_stats().value_or(memory::MemoryStats{}).peak_active
-                << std::endl;
-      memory::reset_cpu_memory_peak();
-      continue;
-    }
-    const auto start = std::chrono::steady_clock::now();
-    const double loss = step.run(inputs);
-    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-    std::cout << seconds.count() << " " << loss << std::endl;
-  }
-  return 0;
-}
 
 }  // namespace titan::benches

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 
-from bench_cpu import TUNED, cpu_name
+from bench_train import TUNED, cpu_name
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # case: network, weights, batch, size, words, PyTorch's variants

@@ -14,36 +14,31 @@ import platform
 import statistics
 import sys
 
-from bench_cpu import ROOT, SHAPES, SHAPE_TEXTS, Rival, cpu_name
+from bench_train import ROOT, SHAPES, SHAPE_TEXTS, Rival, cpu_name, our_settings
 
-MODES = [("none", []), ("selective, every second block", ["recompute=2"]), ("selective, op", ["recompute=op"]),
-         ("full", ["recompute=full"])]
-
-
-def peak_gib(rival):
-    rival.process.stdin.write("memory\n")
-    rival.process.stdin.flush()
-    return int(rival.process.stdout.readline()) / 2**30
+MODES = [("none", []), ("selective, every second block", ["mode=selective", "selective_ac_option=2"]),
+         ("selective, op", ["mode=selective", "selective_ac_option=op"]), ("full", ["mode=full"])]
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--bin", default=os.path.join(ROOT, "build/release/bin"), help="folder of flux_step_bench")
+    parser.add_argument("--titan", default=os.path.join(ROOT, "build/release/bin/titan"), help="program")
     for name, value in SHAPES["flux"].items():
         parser.add_argument("--" + name, default=value)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--out", help="Markdown file to write")
     args = parser.parse_args()
     values = {name: getattr(args, name) for name in SHAPES["flux"]}
-    threads = {"OMP_NUM_THREADS": values["threads"], "MKL_NUM_THREADS": values["threads"]}
-    rivals = [Rival(name, [os.path.join(args.bin, "flux_step_bench"), *values.values(), *options], threads)
+    env = {"OMP_NUM_THREADS": values["threads"], "MKL_NUM_THREADS": values["threads"], "GLOG_minloglevel": "1"}
+    command = [args.titan, "bench", "step", *our_settings("flux", values), f"--job.num_threads={values['threads']}"]
+    rivals = [Rival(name, [*command, *(f"--activation_checkpoint.{option}" for option in options)], env)
               for name, options in MODES]
     peaks = []
     for rival in rivals:  # warm-up
         rival.step()
-        peak_gib(rival)
+        rival.peak_gib()
         rival.step()
-        peaks.append(peak_gib(rival))
+        peaks.append(rival.peak_gib())
     loads = []
     for _ in range(args.steps):
         loads.append(os.getloadavg()[0])

@@ -51,7 +51,7 @@ def make_batches(steps):
 
 
 def train_here(model, batches, lr):
-    optimizer = make_optimizer(model, lr, fused=None)
+    optimizer = make_optimizer(model.parameters(), lr, fused=None)
     steps = zip(*(batches[name] for name in ("x_t", "target", "t", "txt", "y")))
     return [train_step(model, model, optimizer, (x_t, t, txt, y), target) for x_t, target, t, txt, y in steps]
 

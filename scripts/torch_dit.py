@@ -1,7 +1,9 @@
-"""The DiT of titan/models/dit as a plain PyTorch module: the rival of scripts/bench_cpu.py and the source of the small
+"""The DiT of titan/models/dit as a plain PyTorch module: the rival of scripts/bench_train.py and the source of the small
 reference cases of scripts/make_goldens.py. Written from the formulas; parameter names are the published ones.
 
-  python3 torch_dit.py FLAVOR BATCH SIZE CHANNELS THREADS [compile]    answers each line "step" with "<seconds> <loss>"
+  python3 torch_dit.py FLAVOR BATCH SIZE CHANNELS THREADS [device=cuda] [dtype=bfloat16] [compile=MODE]
+
+answers each line "step" with "<seconds> <loss>"; MODE is torch.compile's (default, max-autotune).
 """
 import math
 import sys
@@ -156,7 +158,7 @@ def main():
     model = Dit(*FLAVORS[flavor], channels, 1000, (size, size))
     x, target = torch.randn(2, batch, channels, size, size)
     t, label = torch.rand(batch), torch.arange(batch)
-    answer_steps(model, (x, t, label), target, compiled=sys.argv[6:] == ["compile"])
+    answer_steps(model, (x, t, label), target, sys.argv[6:])
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""FLUX.1 as a plain PyTorch module, written from the formulas of titan/models/flux: the rival of scripts/bench_cpu.py
+"""FLUX.1 as a plain PyTorch module, written from the formulas of titan/models/flux: the rival of scripts/bench_train.py
 --model=flux and the other half of scripts/flux_overlay.py. Parameter names are those of the published checkpoints.
 
-  python3 torch_flux.py HIDDEN HEADS DOUBLE SINGLE BATCH SIZE TEXT THREADS [compile]
+  python3 torch_flux.py HIDDEN HEADS DOUBLE SINGLE BATCH SIZE TEXT THREADS [device=cuda] [dtype=bfloat16] [compile=MODE]
 
-answers each line "step" with "<seconds> <loss>". SIZE is the side of the latents; compile = torch.compile of the model.
+answers each line "step" with "<seconds> <loss>". SIZE is the side of the latents; MODE is torch.compile's (default,
+max-autotune).
 """
 import math
 import sys
@@ -74,7 +75,7 @@ class Embedder(nn.Module):
         self.in_layer, self.out_layer = nn.Linear(inputs, hidden), nn.Linear(hidden, hidden)
 
     def forward(self, x):
-        return self.out_layer(F.silu(self.in_layer(x)))
+        return self.out_layer(F.silu(self.in_layer(x.to(self.in_layer.weight.dtype))))
 
 
 class Modulation(nn.Module):
@@ -182,7 +183,7 @@ def main():
     model = Flux(hidden, heads, depth, singles, (size // 2, size // 2), text)
     x, target = torch.randn(2, batch, 16, size, size)
     t, txt, y = torch.rand(batch), torch.randn(batch, text, 4096), torch.randn(batch, 768)
-    answer_steps(model, (x, t, txt, y), target, compiled=sys.argv[9:] == ["compile"])
+    answer_steps(model, (x, t, txt, y), target, sys.argv[9:])
 
 
 if __name__ == "__main__":

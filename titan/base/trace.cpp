@@ -1,16 +1,19 @@
 #include "titan/base/trace.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstring>
 
 namespace titan {
 namespace {
 thread_local Trace* thread_trace = nullptr;
+std::atomic<const SpanListener*> span_listener = nullptr;
 }  // namespace
 
 Trace* current_trace() { return thread_trace; }
 void set_current_trace(Trace* trace) { thread_trace = trace; }
+void set_span_listener(const SpanListener* listener) { span_listener = listener; }
 
 std::int64_t Trace::now_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(
@@ -70,13 +73,16 @@ double Trace::exposed_share() const {
   return whole == 0 ? 0 : static_cast<double>(waited) / static_cast<double>(whole);
 }
 
-TraceSpan::TraceSpan(const char* name, int unit, std::int64_t bytes) : trace_(current_trace()) {
+TraceSpan::TraceSpan(const char* name, int unit, std::int64_t bytes)
+    : trace_(current_trace()), listener_(span_listener.load(std::memory_order_relaxed)) {
+  if (listener_ != nullptr) listener_->begin(name, unit);
   if (trace_ == nullptr) return;
   trace_->enter(name, unit);
   event_ = {.name = name, .unit = unit, .bytes = bytes, .begin_ns = Trace::now_ns()};
 }
 
 TraceSpan::~TraceSpan() {
+  if (listener_ != nullptr) listener_->end();
   if (trace_ == nullptr) return;
   event_.end_ns = Trace::now_ns();
   trace_->add(event_);

@@ -73,6 +73,14 @@ class Trace {
 Trace* current_trace();
 void set_current_trace(Trace* trace);
 
+/// Who else hears of spans, on the thread that makes them: a profiler. Spans nest.
+struct SpanListener {
+  void (*begin)(const char* name, int unit);
+  void (*end)();
+};
+/// Of the whole process; null = nobody. Set while no span is open.
+void set_span_listener(const SpanListener* listener);
+
 /// Adds the time from its construction to its end.
 class TraceSpan {
  public:
@@ -83,6 +91,7 @@ class TraceSpan {
 
  private:
   Trace* trace_;
+  const SpanListener* listener_;
   TraceEvent event_;
 };
 

@@ -60,6 +60,13 @@ void check_sampling(const JobConfig& c, Rules& rules) {
   }
 }
 
+void check_profiling(const ProfilingSection& c, Rules& rules) {
+  rules.require(!c.enable_profiling || c.profiler_warmup + c.profiler_active <= c.profile_freq,
+                "profiling.profile_freq", "a window of ", c.profile_freq,
+                " steps does not hold profiling.profiler_warmup + profiling.profiler_active = ",
+                c.profiler_warmup + c.profiler_active);
+}
+
 }  // namespace
 
 std::vector<Problem> find_problems(const JobConfig& config) {
@@ -68,6 +75,7 @@ std::vector<Problem> find_problems(const JobConfig& config) {
   check_recompute(config.activation_checkpoint, rules);
   check_data(config, rules);
   check_sampling(config, rules);
+  check_profiling(config.profiling, rules);
   rules.require(!config.checkpoint.folder.empty(), "checkpoint.folder", "must not be empty");
   rules.require(!config.metrics.save_tb_folder.empty(), "metrics.save_tb_folder",
                 "must not be empty");

@@ -38,6 +38,10 @@ class DeviceServices {
   virtual memory::MemoryStats memory_stats(int device) const = 0;
   virtual void reset_memory_peak(int device) = 0;
   virtual std::unique_ptr<DeviceEvent> make_event() = 0;
+  /// Keeps where each block of memory was allocated, for snapshots, from now on.
+  virtual void record_memory_history(bool enabled) = 0;
+  /// The allocator's blocks and their history, in the pickle that pytorch.org/memory_viz reads.
+  virtual std::string memory_snapshot() const = 0;
 };
 
 /// Sets the process's services; an empty pointer removes them (tests).

@@ -7,6 +7,7 @@
 #include "titan/models/dit/config.h"
 #include "titan/models/flux/config.h"
 #include "titan/preprocess/preprocess_main.h"
+#include "titan/tools/bench.h"
 #include "titan/tools/convert.h"
 #include "titan/tools/convert_data.h"
 #include "titan/tools/index_shards.h"
@@ -56,6 +57,8 @@ const std::vector<Verb>& verbs() {
       {"index-shards", "counts the samples of tars that jobs will read from a server",
        index_shards_main},
       {"check-shapes", "scores pictures of coloured shapes by pixel statistics", check_shapes_main},
+      {"bench", "times operators, products, loader and collectives against the machine's ceilings",
+       bench_main},
       {"docs-config", "prints docs/config.md from the list of settings", docs_config},
   };
   return all;

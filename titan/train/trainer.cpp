@@ -1,6 +1,7 @@
 #include "titan/train/trainer.h"
 
 #include <ATen/Context.h>
+#include <c10/util/Exception.h>
 #include <torch/version.h>
 
 #include <algorithm>
@@ -11,20 +12,13 @@
 #include "titan/base/log.h"
 #include "titan/data/dataloader.h"
 #include "titan/metrics/metrics_processor.h"
-#include "titan/optim/adamw.h"
-#include "titan/optim/ema.h"
-#include "titan/optim/grad_norm.h"
 #include "titan/optim/lr_schedule.h"
 #include "titan/parallel/device_mesh.h"
 #include "titan/parallel/device_services.h"
-#include "titan/parallel/engine.h"
-#include "titan/parallel/parallelize.h"
 #include "titan/parallel/process_group.h"
-#include "titan/parallel/traced_hooks.h"
 #include "titan/plan/data_view.h"
 #include "titan/plan/fit.h"
 #include "titan/train/batch_plan.h"
-#include "titan/train/finite_guard.h"
 #include "titan/train/metrics_setup.h"
 #include "titan/train/mlperf_log.h"
 #include "titan/train/model_setup.h"
@@ -34,26 +28,18 @@
 #include "titan/train/run_folder.h"
 #include "titan/train/run_info.h"
 #include "titan/train/run_pictures.h"
+#include "titan/train/run_profiler.h"
 #include "titan/train/run_trace.h"
 #include "titan/train/signals.h"
+#include "titan/train/train_step.h"
 
 namespace titan {
 namespace {
 
-/// What one optimizer step says of itself; tensors on the device.
-struct StepResult {
-  at::Tensor loss;       ///< [] mean over this rank's samples
-  at::Tensor grad_norm;  ///< [] before clipping
-  double lr = 0;
-};
-
 class DiffusionTrainer : public Trainer {
  public:
   explicit DiffusionTrainer(const TrainerContext& context)
-      : context_(context),
-        config_(context.config),
-        ranks_(context.ranks),
-        step_state_(context.device) {}
+      : context_(context), config_(context.config), ranks_(context.ranks) {}
 
   ~DiffusionTrainer() override;
   Status set_up();
@@ -93,21 +79,15 @@ class DiffusionTrainer : public Trainer {
   DataShape shape_;
   std::unique_ptr<ResumePoint> resume_;
   std::unique_ptr<RunEncoder> encoder_;  ///< null where samples come encoded
-  std::shared_ptr<Model> model_;
-  std::unique_ptr<Objective> objective_;
-  std::unique_ptr<parallel::ParallelEngine> engine_;
-  std::unique_ptr<parallel::TracedHooks> hooks_;
+  std::unique_ptr<TrainStep> training_;
   std::unique_ptr<RunTrace> trace_;
-  std::unique_ptr<BlockRunner> runner_;
-  std::unique_ptr<optim::AdamW> optimizer_;
-  std::unique_ptr<optim::Ema> ema_;
+  std::unique_ptr<RunProfiler> profiler_;
   std::unique_ptr<DataLoader> loader_;
   std::unique_ptr<metrics::MetricsProcessor> metrics_;
   std::unique_ptr<RunPictures> pictures_;
   std::unique_ptr<FiniteGuard> guard_;
   std::unique_ptr<RunEvaluation> evaluation_;
   std::optional<double> target_met_;  ///< the evaluation loss that ended the run
-  optim::StepState step_state_;
   const int64_t init_began_ms_ = metrics::mllog_time_ms();
   std::unique_ptr<MlperfLog> mlperf_;
   int64_t step_ = 0;         ///< optimizer steps done
@@ -140,6 +120,8 @@ Status DiffusionTrainer::set_up() {
   TITAN_RETURN_IF_ERROR(open_mlperf_log());
   TITAN_RETURN_IF_ERROR(build_loader());
   open_trace();
+  profiler_ = std::make_unique<RunProfiler>(config_.profiling, context_.device, context_.rank.rank,
+                                            context_.run_folder.path());
   TITAN_ASSIGN_OR_RETURN(const ModelFlops flops, spec_.flops ? spec_.flops(config_, shape_)
                                                              : StatusOr<ModelFlops>(ModelFlops{}));
   TITAN_ASSIGN_OR_RETURN(
@@ -183,29 +165,21 @@ Status DiffusionTrainer::check_fits(DataView data) const {
 }
 
 Status DiffusionTrainer::build_model() {
-  const std::uint64_t seed = resume_->seed();
   const parallel::OpenGroup open = [&](const std::string& name, const std::vector<int64_t>& ranks) {
     return ranks_.open_group(name, ranks);
   };
   TITAN_ASSIGN_OR_RETURN(encoder_, RunEncoder::open(config_, spec_, *mesh_, open, context_.device));
-  TITAN_ASSIGN_OR_RETURN(model_, spec_.build(config_, shape_, at::kMeta));
-  TITAN_ASSIGN_OR_RETURN(objective_, spec_.objective(config_, shape_, seed,
-                                                     encoder_ ? &encoder_->encoder() : nullptr));
-  TITAN_ASSIGN_OR_RETURN(const parallel::EngineOptions options,
-                         parallel::engine_options(config_, *mesh_, context_.device));
-  const parallel::MeshGroups groups = parallel::open_mesh_groups(*mesh_, open);
-  engine_ = std::make_unique<parallel::ParallelEngine>(split_into_units(*model_), groups, options);
-  engine_->parameters().initialize(*model_, seed);
-  TITAN_RETURN_IF_ERROR(place_buffers(*model_, context_.device));
-  hooks_ = std::make_unique<parallel::TracedHooks>(*engine_);
-  const auto& parallelize = spec_.parallelize ? spec_.parallelize : parallel::default_parallelize;
-  TITAN_ASSIGN_OR_RETURN(runner_, parallelize(model_, *mesh_, config_, hooks_.get()));
-  optimizer_ = std::make_unique<optim::AdamW>(engine_->parameters().units(),
-                                              optim::adamw_options(config_.optimizer));
-  if (config_.ema.enable)
-    ema_ = std::make_unique<optim::Ema>(engine_->parameters(), optim::ema_options(config_.ema));
+  TITAN_ASSIGN_OR_RETURN(training_, TrainStep::create({.config = config_,
+                                                       .spec = spec_,
+                                                       .shape = shape_,
+                                                       .mesh = *mesh_,
+                                                       .open = open,
+                                                       .device = context_.device,
+                                                       .encoder = encoder_.get(),
+                                                       .batches = batches_,
+                                                       .seed = resume_->seed()}));
   TITAN_LOG(INFO) << "[model] " << config_.model.name << " " << config_.model.flavor << ": "
-                  << engine_->parameters().num_parameters() << " parameters; global batch "
+                  << training_->parameters().num_parameters() << " parameters; global batch "
                   << batches_.global_batch << " = " << mesh_->dp_size() << " ranks x "
                   << batches_.micro_batch << " samples x " << batches_.accumulation
                   << " micro-batches";
@@ -216,8 +190,8 @@ Status DiffusionTrainer::build_model() {
 }
 
 Status DiffusionTrainer::restore() {
-  TITAN_RETURN_IF_ERROR(
-      resume_->restore(engine_->parameters(), *optimizer_, ema_.get(), *spec_.weight_formats));
+  TITAN_RETURN_IF_ERROR(resume_->restore(training_->parameters(), training_->optimizer(),
+                                         training_->ema(), *spec_.weight_formats));
   step_ = resume_->resumed_step().value_or(0);
   cursor_ = resume_->cursor();
   saved_step_ = resume_->resumed_step().value_or(-1);
@@ -292,7 +266,7 @@ Status DiffusionTrainer::open_mlperf_log() {
 
 void DiffusionTrainer::open_trace() {
   metrics::TraceOwner owner{.rank = context_.rank.rank};
-  for (const parallel::FlatUnit& unit : engine_->parameters().units())
+  for (const parallel::FlatUnit& unit : training_->parameters().units())
     owner.units.push_back(unit.name);
   // Half of what ranks wait for each other: the trace is there before they give up.
   const std::chrono::milliseconds stall_after(500 * config_.comm.train_timeout_seconds);
@@ -311,6 +285,10 @@ StatusOr<JobOutcome> DiffusionTrainer::train() {
     StatusOr<JobOutcome> outcome = train_steps();
     if (!outcome.ok() && trace_) trace_->write(message_of(outcome.status()));
     return outcome;
+  } catch (const c10::OutOfMemoryError& error) {
+    if (profiler_) profiler_->out_of_memory(step_ + 1);
+    if (trace_) trace_->write(error.what());
+    throw;
   } catch (const std::exception& error) {
     if (trace_) trace_->write(error.what());
     throw;
@@ -323,15 +301,17 @@ StatusOr<JobOutcome> DiffusionTrainer::train_steps() {
                     << ", another --job.dump_folder starts anew)";
     return JobOutcome::kDone;
   }
-  model_->train();
+  training_->model().train();
   metrics_->start();
   const int64_t first_step = step_ + 1;
   while (step_ < config_.training.steps && !target_met_) {
     mlperf_->before_step(cursor_);
     trace_->begin_step(step_ + 1);
+    profiler_->begin_step(step_ + 1);
     TITAN_ASSIGN_OR_RETURN(const StepResult result, train_step());
     trace_->end_step();
     ++step_;
+    profiler_->end_step(step_);
     cursor_ += batches_.global_batch;
     if (step_ == first_step) ranks_.use_train_timeout();
     TITAN_RETURN_IF_ERROR(report(result));
@@ -339,7 +319,7 @@ StatusOr<JobOutcome> DiffusionTrainer::train_steps() {
     if (evaluation_->due(step_)) TITAN_RETURN_IF_ERROR(evaluate());
     if (pictures_->due(step_))
       TITAN_RETURN_IF_ERROR(
-          with_sampling_weights([&] { return pictures_->draw(*runner_, step_); }));
+          with_sampling_weights([&] { return pictures_->draw(training_->runner(), step_); }));
     if (config_.checkpoint.enable_checkpoint && (due(config_.checkpoint.interval) || target_met_)) {
       TITAN_RETURN_IF_ERROR(save_checkpoint());
     }
@@ -381,39 +361,8 @@ StatusOr<StepResult> DiffusionTrainer::train_step() {
   const double lr =
       config_.optimizer.lr * optim::lr_multiplier(config_.lr_scheduler, config_.training.steps,
                                                   step_ - resume_->lr_origin());
-  step_state_.begin(step_ + 1, lr);
-  engine_->begin_step(batches_.accumulation);
-  at::Tensor loss_sum;
-  for (int64_t i = 0; i < batches_.accumulation; ++i) {
-    TITAN_ASSIGN_OR_RETURN(Batch batch, next_batch());
-    const at::Tensor sample = batch.sample;  // on the CPU
-    bring(batch, context_.device, encoder_.get());
-    const TrainingExample example = objective_->prepare(batch);
-    engine_->begin_micro_batch(i);
-    const at::Tensor loss = runner_->forward_backward(
-        example.x_t, example.t, example.condition, [&](const at::Tensor& prediction) {
-          const at::Tensor losses = objective_->loss(prediction, example);
-          guard_->add(sample, losses);
-          return losses.sum() / static_cast<double>(batches_.global_batch);
-        });
-    loss_sum = loss_sum.defined() ? loss_sum + loss : loss;
-  }
-  {
-    const TraceSpan span("finish reduction");
-    engine_->finish();
-  }
-  const TraceSpan span("optimizer");
-  const at::Tensor norm =
-      optim::global_grad_norm(engine_->parameters().units(),
-                              [&](const at::Tensor& sum) { engine_->sum_over_shards_(sum); });
-  optimizer_->step(step_state_,
-                   config_.training.max_norm > 0
-                       ? optim::clip_coefficient(norm, config_.training.max_norm)
-                       : at::Tensor(),
-                   guard_->end_step(step_ + 1, norm));
-  engine_->parameters().weights_changed();
-  if (ema_) ema_->update(step_ + 1);
-  return StepResult{loss_sum * static_cast<double>(mesh_->dp_size()), norm, lr};
+  return training_->run(
+      step_ + 1, lr, [this] { return next_batch(); }, guard_.get());
 }
 
 Status DiffusionTrainer::report(const StepResult& result) {
@@ -446,15 +395,16 @@ Status DiffusionTrainer::check_finite() {
 Status DiffusionTrainer::evaluate() {
   const auto pause = metrics_->pause();
   mlperf_->eval_start(cursor_);
-  model_->eval();
-  const StatusOr<EvaluationResult> result = evaluation_->run(*runner_, *objective_);
-  model_->train();
+  training_->model().eval();
+  const StatusOr<EvaluationResult> result =
+      evaluation_->run(training_->runner(), training_->objective());
+  training_->model().train();
   TITAN_RETURN_IF_ERROR(result.status());
   mlperf_->eval_stop(cursor_, result->loss);
   metrics_->eval(eval_record(*result, step_, cursor_));
   if (pictures_->after_evaluation())
-    TITAN_RETURN_IF_ERROR(
-        with_sampling_weights([&] { return pictures_->draw_after_evaluation(*runner_, step_); }));
+    TITAN_RETURN_IF_ERROR(with_sampling_weights(
+        [&] { return pictures_->draw_after_evaluation(training_->runner(), step_); }));
   if (!evaluation_->meets_target(*result)) return ok_status();
   target_met_ = result->loss;
   mlperf_->run_stop(/*success=*/true, cursor_);  // what is saved now is not part of the time
@@ -466,10 +416,10 @@ Status DiffusionTrainer::evaluate() {
 template <class Draw>
 Status DiffusionTrainer::with_sampling_weights(const Draw& draw) {
   const auto pause = metrics_->pause();
-  const optim::Ema::Scope averaged(config_.sampling.use_ema ? ema_.get() : nullptr);
-  model_->eval();
+  const optim::Ema::Scope averaged(config_.sampling.use_ema ? training_->ema() : nullptr);
+  training_->model().eval();
   const Status status = draw();
-  model_->train();
+  training_->model().train();
   if (status.ok()) metrics_->event({.step = step_, .name = "sample", .values = {}});
   return status;
 }
@@ -477,9 +427,9 @@ Status DiffusionTrainer::with_sampling_weights(const Draw& draw) {
 Status DiffusionTrainer::save_checkpoint() {
   TITAN_RETURN_IF_ERROR(check_finite());
   const auto pause = metrics_->pause();
-  TITAN_RETURN_IF_ERROR(
-      resume_->save(step_, cursor_, engine_->parameters(), *optimizer_, ema_.get(),
-                    /*last=*/step_ == config_.training.steps || target_met_.has_value()));
+  TITAN_RETURN_IF_ERROR(resume_->save(
+      step_, cursor_, training_->parameters(), training_->optimizer(), training_->ema(),
+      /*last=*/step_ == config_.training.steps || target_met_.has_value()));
   saved_step_ = step_;
   metrics_->event({.step = step_, .name = "checkpoint", .values = {}});
   return ok_status();

@@ -5,6 +5,10 @@
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAGuard.h>
+#include <torch/csrc/cuda/memory_snapshot.h>
+
+#include <optional>
+#include <string>
 
 namespace titan::parallel {
 namespace {
@@ -42,6 +46,12 @@ class CudaServices : public DeviceServices {
     c10::cuda::CUDACachingAllocator::resetPeakStats(index(device));
   }
   std::unique_ptr<DeviceEvent> make_event() override { return std::make_unique<CudaEvent>(); }
+  void record_memory_history(bool enabled) override {
+    constexpr std::size_t kMaxEntries = 100'000;  // some hundred steps; older ones are dropped
+    torch::cuda::_record_memory_history(enabled ? std::optional<std::string>("all") : std::nullopt,
+                                        "all", "all", kMaxEntries);
+  }
+  std::string memory_snapshot() const override { return torch::cuda::_memory_snapshot_pickled(); }
 };
 
 memory::MemoryStats CudaServices::memory_stats(int device) const {
