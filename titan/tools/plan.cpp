@@ -184,8 +184,9 @@ Status print_table(Job& job) {
       rows.push_back(std::move(row));
     }
   }
-  std::printf("%s\n* as configured; selective = attention and every second matrix product kept\n",
-              plan::to_table(rows).c_str());
+  std::printf(
+      "%s\n* as configured; other selective rows keep attention and every second matrix product\n",
+      plan::to_table(rows).c_str());
   return ok_status();
 }
 

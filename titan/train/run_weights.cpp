@@ -62,12 +62,12 @@ Status load_published_weights(const std::string& path, const WeightFormats& form
   if (loaded.code() == absl::StatusCode::kFailedPrecondition) {
     const std::string ours = formats.describe(model, own);
     if (ours != theirs)
-      return failed_precondition("[checkpoint] ", source->path(),
-                                 " holds a model of another size (there: ", theirs,
-                                 "; this run: ", ours,
-                                 "); set model.flavor and model.args to match it, or name other "
-                                 "weights. ",
-                                 message_of(loaded));
+      return failed_precondition(
+          "[checkpoint] ", source->path(), " holds a model of another size (there: ", theirs,
+          "; this run: ", ours,
+          "); choose what sizes it to match (model.flavor and model.args; an "
+          "encoder's config.json), or name other weights. ",
+          message_of(loaded));
     return annotate(loaded, "[checkpoint] " + source->path());
   }
   TITAN_RETURN_IF_ERROR(loaded);

@@ -125,7 +125,9 @@ StatusOr<std::shared_ptr<BatchEncoder>> make_flux_encoder(const JobConfig& job,
   TITAN_ASSIGN_OR_RETURN(ClipPart clip, make_clip_part(job.encoder, placement));
   if (static_cast<bool>(t5) != static_cast<bool>(clip)) {
     return invalid_argument("[encoder] Flux takes both text encoders or none: ",
-                            t5 ? "encoder.clip_encoder" : "encoder.t5_encoder", " is not set");
+                            t5 ? "encoder.clip_encoder" : "encoder.t5_encoder",
+                            " is not set (scripts/download.sh ", t5 ? "clip" : "t5",
+                            " DIR fetches it)");
   }
   TITAN_ASSIGN_OR_RETURN(const ImagePart image, make_image_part(job.encoder, placement));
   if (!t5 && !image) return std::shared_ptr<BatchEncoder>();
