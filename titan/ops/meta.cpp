@@ -9,6 +9,7 @@
 #include "titan/kernels/modulate_norm.h"
 #include "titan/kernels/stream_qkv.h"
 #include "titan/ops/dispatch.h"
+#include "titan/ops/float8_kernel.h"
 
 namespace titan::ops {
 namespace {
@@ -177,7 +178,29 @@ Tensor philox(const Tensor& sample, const Tensor&, at::IntArrayRef tail_shape, i
   return at::empty(shape, float32(sample));
 }
 
+detail::Float8Result float8_quantize(const Tensor& x_in, bool e5m2, bool rowwise, bool by_row,
+                                     bool by_column) {
+  const Tensor x = x_in.contiguous();
+  const detail::Float8Result out = detail::allocate_float8(x, e5m2, rowwise, by_row, by_column);
+  const Tensor workspace = at::empty({x.size(0) + x.size(1)}, float32(x));
+  return out;
+}
+/// An emulated product holds both operands and the sums in float32.
+Tensor float8_product(const Tensor& a, const Tensor&, const Tensor& b, const Tensor&,
+                      const OptionalTensor&, at::ScalarType out_dtype, bool emulate, bool) {
+  if (!emulate) return at::empty({a.size(0), b.size(0)}, a.options().dtype(out_dtype));
+  Tensor sums;
+  {
+    const Tensor a_exact = at::empty(detail::as_held(a).sizes(), float32(a));
+    const Tensor b_exact = at::empty(detail::as_held(b).sizes(), float32(b));
+    sums = at::empty({a.size(0), b.size(0)}, float32(a));
+  }
+  return sums.to(out_dtype);
+}
+
 TORCH_LIBRARY_IMPL(titan, Meta, m) {
+  m.impl("float8_quantize", TORCH_FN(float8_quantize));
+  m.impl("float8_product", TORCH_FN(float8_product));
   m.impl("modulate_norm", TORCH_FN(modulate_norm));
   m.impl("modulate_norm_backward", TORCH_FN(modulate_norm_backward));
   m.impl("gelu", TORCH_FN(gelu));
