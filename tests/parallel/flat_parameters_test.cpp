@@ -105,6 +105,33 @@ TEST_CASE("changed master weights reach the model rounded to bfloat16", "[parall
                        fragment_view(unit.master, unit.fragments[0]).to(at::kBFloat16)));
 }
 
+TEST_CASE("leaves' version counters rise with new weights and not when a unit is gathered again",
+          "[parallel]") {
+  const bool resident = GENERATE(true, false);
+  const std::vector<ModelUnit> units = two_units();
+  const at::Tensor leaf = units[1].parameters[0];
+  FlatParameters flat(units, {.compute_dtype = at::kBFloat16, .resident = resident});
+  UnitGather gather(flat, {}, {.num_units = 3});
+  const auto pass = [&] {
+    gather.begin_pass(/*with_backward=*/true);
+    for (std::size_t u = 0; u < 3; ++u) {
+      gather.before_forward(u);
+      gather.after_forward(u);
+    }
+    for (std::size_t u = 3; u-- > 0;) {
+      gather.before_backward(u);
+      gather.after_backward(u);
+    }
+    return leaf._version();
+  };
+  const auto first = pass();
+  REQUIRE(pass() == first);
+  flat.weights_changed();
+  const auto second = pass();
+  REQUIRE(second > first);
+  REQUIRE(pass() == second);
+}
+
 TEST_CASE("FlatParameters refuses parameters it cannot take over", "[parallel]") {
   std::vector<ModelUnit> half = {
       {.name = "embed", .parameter_names = {"w"}, .parameters = {torch::ones({2}, at::kHalf)}}};

@@ -54,6 +54,9 @@ void UnitGather::begin(std::size_t unit) {
   if (mine.data_ptr() != master.data_ptr()) mine.copy_(master, /*non_blocking=*/true);
   state.pending = ranks_.all_gather_async_(whole, mine);
   state.version = parameters_.version();
+  // A unit that is gathered again holds what it held before: that is no change.
+  if (state.announced != state.version) parameters_.storage(unit).contents_changed();
+  state.announced = state.version;
 }
 
 void UnitGather::need(const std::vector<std::size_t>& units) {

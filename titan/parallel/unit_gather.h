@@ -36,7 +36,8 @@ class UnitGather {
  private:
   struct State {
     std::optional<std::size_t> slot;
-    std::int64_t version = 0;  ///< of the weights that were gathered last, or are under way
+    std::int64_t version = 0;    ///< of the weights that were gathered last, or are under way
+    std::int64_t announced = 0;  ///< version of which the leaves were told
     PendingCollective pending;
   };
   void begin(std::size_t unit);

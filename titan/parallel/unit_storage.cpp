@@ -36,6 +36,7 @@ UnitStorage::UnitStorage(const UnitLayout& layout, const std::vector<at::Tensor>
         flat.narrow(0, parameter.local_offset, parameter.length).view(parameter.shape);
     // What set_data does, without its refusal of a leaf from the device meta.
     leaves[i].unsafeGetTensorImpl()->shallow_copy_from(view.getIntrusivePtr());
+    versions_.push_back(leaves[i].unsafeGetTensorImpl()->version_counter());
   }
   clear();
 }
@@ -49,6 +50,11 @@ void UnitStorage::point_at(const at::Tensor& memory) {
   storage->set_data_ptr_noswap(at::DataPtr(memory.data_ptr(), device_));
   storage->set_nbytes(static_cast<std::size_t>(bytes_));
   has_memory_ = true;
+}
+
+void UnitStorage::contents_changed() {
+  for (c10::VariableVersion& version : versions_)
+    if (version.enabled()) version.bump();
 }
 
 void UnitStorage::clear() {

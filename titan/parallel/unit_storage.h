@@ -24,6 +24,9 @@ class UnitStorage {
   /// The leaves view `memory` (1-D, of this dtype and device, at least layout.length elements),
   /// which must outlive their use.
   void point_at(const at::Tensor& memory);
+  /// Tells whoever derives something from the leaves' values, by their version counters, that these
+  /// are others now. Not while a graph of the unit is alive.
+  void contents_changed();
   /// Takes the memory away.
   void clear();
   bool has_memory() const { return has_memory_; }
@@ -33,6 +36,7 @@ class UnitStorage {
 
  private:
   c10::Storage storage_;
+  std::vector<c10::VariableVersion> versions_;  ///< of the leaves
   at::ScalarType dtype_;
   at::Device device_;
   int64_t bytes_;

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/ExpandUtils.h>
 
+#include "titan/models/layers/float8_layer.h"
 #include "titan/ops/kept.h"
 
 namespace titan::models {
@@ -31,6 +32,7 @@ Linear::Linear(int64_t in_features, int64_t out_features, Bias with_bias,
 }
 
 at::Tensor Linear::forward(const at::Tensor& x) const {
+  if (float8) return float8_forward(*float8, x, weight, bias);
   return ops::kept(
       kKeepable, [&] { return at::linear(x, weight, bias); }, x, weight, bias);
 }

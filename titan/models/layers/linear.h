@@ -5,11 +5,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include <ATen/core/Tensor.h>
 #include <torch/nn/module.h>
 
 namespace titan::models {
+
+struct Float8Layer;
 
 /// A linear map with parameters "weight" [out, in] and, if asked for, "bias" [out]. Unlike
 /// torch::nn::Linear it takes TensorOptions (the meta device costs no memory) and draws no random
@@ -22,7 +25,8 @@ class Linear : public torch::nn::Module {
   at::Tensor forward(const at::Tensor& x) const;
 
   at::Tensor weight;
-  at::Tensor bias;  ///< undefined without a bias
+  at::Tensor bias;                      ///< undefined without a bias
+  std::shared_ptr<Float8Layer> float8;  ///< null: products in the parameters' dtype
 };
 
 /// A module that only holds others, for a dot in a name.

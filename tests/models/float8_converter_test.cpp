@@ -1,0 +1,234 @@
+// What the converter chooses, and that a converted model trains as the seam promises: recompute,
+// kept weights, averages and sharded layouts change no bit that they did not change before.
+#include "tests/support/catch.h"
+
+#include <algorithm>
+#include <set>
+
+#include "titan/models/converters/float8.h"
+#include "titan/models/layers/float8_layer.h"
+#include "titan/models/layers/linear.h"
+#include "titan/optim/adamw.h"
+#include "titan/optim/ema.h"
+#include "titan/parallel/engine.h"
+
+#include "tests/models/small_models.h"
+
+namespace titan {
+namespace {
+
+using models::Float8Conversion;
+using testing::TrainingInputs;
+
+Float8Section emulated(const std::string& recipe = "tensorwise",
+                       std::vector<std::string> filters = {}) {
+  Float8Section settings;
+  settings.recipe_name = recipe;
+  settings.filter_fqns = std::move(filters);
+  settings.emulate = true;
+  return settings;
+}
+
+std::set<std::string> names(const std::vector<std::string>& list) {
+  return {list.begin(), list.end()};
+}
+
+bool says(const std::vector<std::string>& list, const std::string& text) {
+  return std::any_of(list.begin(), list.end(),
+                     [&](const std::string& line) { return line.find(text) != std::string::npos; });
+}
+
+TEST_CASE("Flux: the blocks' projections are converted, embedders, modulations and head are not",
+          "[models]") {
+  models::Flux model(testing::small_flux(1, 1));
+  std::set<std::string> parameters;
+  for (const auto& entry : model.named_parameters()) parameters.insert(entry.key());
+  const Float8Conversion done = models::convert_to_float8(model, emulated());
+  REQUIRE(names(done.converted) ==
+          std::set<std::string>{"double_blocks.0.img_attn.qkv", "double_blocks.0.img_attn.proj",
+                                "double_blocks.0.txt_attn.qkv", "double_blocks.0.txt_attn.proj",
+                                "double_blocks.0.img_mlp.0", "double_blocks.0.img_mlp.2",
+                                "double_blocks.0.txt_mlp.0", "double_blocks.0.txt_mlp.2",
+                                "single_blocks.0.linear1", "single_blocks.0.linear2"});
+  REQUIRE(done.num_linear == static_cast<int64_t>(done.converted.size() + done.kept.size()));
+  for (const char* kept :
+       {"img_in: embedding or head", "time_in.in_layer: embedding or head",
+        "double_blocks.0.img_mod.lin: modulation", "single_blocks.0.modulation.lin: modulation",
+        "final_layer.linear: embedding or head"})
+    REQUIRE(names(done.kept).count(kept) == 1);
+  // Checkpoints do not know of it.
+  for (const auto& entry : model.named_parameters()) {
+    REQUIRE(parameters.count(entry.key()) == 1);
+    REQUIRE(entry.value().scalar_type() == at::kFloat);
+  }
+}
+
+TEST_CASE("DiT: attention and feed-forward are converted where 16 divides their sizes",
+          "[models]") {
+  models::Dit model(testing::small_dit(1));
+  const Float8Conversion done = models::convert_to_float8(model, emulated());
+  REQUIRE(names(done.converted) ==
+          std::set<std::string>{"layers.0.attention.wq", "layers.0.attention.wk",
+                                "layers.0.attention.wv", "layers.0.attention.wo",
+                                "layers.0.feed_forward.w1", "layers.0.feed_forward.w2",
+                                "layers.0.feed_forward.w3"});
+  REQUIRE(names(done.kept).count("layers.0.adaLN_modulation.1: modulation") == 1);
+  REQUIRE(names(done.kept).count("output: embedding or head") == 1);
+
+  models::DitConfig odd = testing::small_dit(1);
+  odd.dim = 24;
+  models::Dit narrow(odd);
+  const Float8Conversion less = models::convert_to_float8(narrow, emulated());
+  REQUIRE(less.converted.empty());
+  REQUIRE(says(less.kept, "layers.0.attention.wq: 16 does not divide 24 x 24"));
+}
+
+TEST_CASE("filters keep layers by a part of their name, and unused filters are told", "[models]") {
+  models::Flux model(testing::small_flux(1, 1));
+  const Float8Conversion done =
+      models::convert_to_float8(model, emulated("rowwise", {"txt_", "linear2", "nowhere"}));
+  REQUIRE(names(done.converted) ==
+          std::set<std::string>{"double_blocks.0.img_attn.qkv", "double_blocks.0.img_attn.proj",
+                                "double_blocks.0.img_mlp.0", "double_blocks.0.img_mlp.2",
+                                "single_blocks.0.linear1"});
+  REQUIRE(done.unused_filters == std::vector<std::string>{"nowhere"});
+  REQUIRE(says(done.kept, "single_blocks.0.linear2: filter linear2"));
+
+  JobConfig config;
+  config.model.converters = {"float7"};
+  const Status status = models::apply_converters(model, config, /*say=*/false);
+  REQUIRE_FALSE(status.ok());
+  REQUIRE(message_of(status).find("unknown converter (model.converters=float7)") !=
+          std::string::npos);
+}
+
+TEST_CASE("recompute and kept weights change no bit of a converted model's gradients", "[models]") {
+  at::manual_seed(31);
+  for (const std::string recipe : {"tensorwise", "rowwise"}) {
+    for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+      const models::FluxConfig config = testing::small_flux(1, 2);
+      const auto model = std::make_shared<models::Flux>(config);
+      testing::randomize_parameters(*model, 0.1);
+      model->to(dtype);
+      const TrainingInputs inputs = testing::flux_inputs(config, 2);
+      const auto plain = testing::training_pass(model, inputs, {});
+      models::convert_to_float8(*model, emulated(recipe));
+      const auto none = testing::training_pass(model, inputs, {});
+      REQUIRE_FALSE(at::equal(none.at("loss"), plain.at("loss")));
+      for (const bool keep : {false, true}) {
+        models::keep_float8_weights(*model, keep);
+        for (const auto& [name, plan] : testing::recompute_modes(model->blocks().size())) {
+          INFO(recipe << " " << c10::toString(dtype) << " " << keep << " " << name);
+          const auto found = testing::training_pass(model, inputs, plan);
+          REQUIRE(found.size() == none.size());
+          for (const auto& [parameter, gradient] : none)
+            REQUIRE(at::equal(found.at(parameter), gradient));
+        }
+      }
+    }
+  }
+}
+
+/// Losses of three steps of two micro-batches, each followed by an evaluation with averaged and one
+/// with present weights, then the weights.
+std::vector<at::Tensor> train(at::ScalarType dtype, bool resident, bool keep) {
+  at::manual_seed(32);
+  const models::DitConfig config = testing::small_dit(2);
+  const auto model = std::make_shared<models::Dit>(config);
+  testing::randomize_parameters(*model, 0.2);
+  models::convert_to_float8(*model, emulated());
+  models::keep_float8_weights(*model, keep);
+  parallel::EngineOptions options;
+  options.parameters.compute_dtype = dtype;
+  options.parameters.resident = resident;
+  parallel::ParallelEngine engine(split_into_units(*model), {}, options);
+  const auto runner = make_runner(model, &engine);
+  optim::AdamW optimizer(engine.parameters().units(), optim::AdamWOptions{});
+  optim::Ema ema(engine.parameters(), {.decay = 0.5});
+  optim::StepState state(at::kCPU);
+  std::vector<at::Tensor> results;
+  for (int64_t step = 1; step <= 3; ++step) {
+    state.begin(step, /*lr=*/0.02);
+    engine.begin_step(2);
+    for (int64_t i = 0; i < 2; ++i) {
+      engine.begin_micro_batch(i);
+      const TrainingInputs inputs = testing::dit_inputs(2);
+      results.push_back(runner->forward_backward(
+          inputs.x, inputs.t, inputs.condition,
+          [](const at::Tensor& prediction) { return (prediction - 1).square().mean(); }));
+    }
+    engine.finish();
+    const at::NoGradGuard no_grad;
+    optimizer.step(state, at::ones({}));
+    engine.parameters().weights_changed();
+    ema.update(step);
+    const TrainingInputs inputs = testing::dit_inputs(2);
+    const auto evaluate = [&] {
+      results.push_back(runner->forward(inputs.x, inputs.t, inputs.condition));
+    };
+    {
+      const optim::Ema::Scope averaged(&ema);
+      evaluate();
+    }
+    evaluate();
+    REQUIRE_FALSE(at::equal(results[results.size() - 1], results[results.size() - 2]));
+  }
+  for (const auto& unit : engine.parameters().units()) results.push_back(unit.master.clone());
+  return results;
+}
+
+TEST_CASE("kept weights follow optimizer steps, averages and gathering, to the bit", "[models]") {
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+    const std::vector<at::Tensor> rounded_anew = train(dtype, /*resident=*/true, /*keep=*/false);
+    for (const bool resident : {true, false}) {
+      const std::vector<at::Tensor> kept = train(dtype, resident, /*keep=*/true);
+      REQUIRE(kept.size() == rounded_anew.size());
+      for (std::size_t i = 0; i < kept.size(); ++i) {
+        CAPTURE(i, resident, c10::toString(dtype));
+        REQUIRE(at::equal(kept[i], rounded_anew[i]));
+      }
+    }
+  }
+}
+
+TEST_CASE("the engine's leaves say when a step rounds weights, once for all its micro-batches",
+          "[models]") {
+  const auto model = std::make_shared<models::Dit>(testing::small_dit(1));
+  testing::randomize_parameters(*model, 0.2);
+  models::convert_to_float8(*model, emulated());
+  models::keep_float8_weights(*model, true);
+  parallel::ParallelEngine engine(split_into_units(*model), {},
+                                  {.parameters = {.compute_dtype = at::kBFloat16}});
+  const auto runner = make_runner(model, &engine);
+  const models::Linear* layer = nullptr;
+  for (const auto& entry : model->named_modules())
+    if (entry.key() == "layers.0.attention.wq")
+      layer = dynamic_cast<models::Linear*>(entry.value().get());
+  REQUIRE(layer != nullptr);
+  const auto copy = [&] {
+    return layer->float8->weights.of(layer->weight, false, {.by_row = true})
+        .by_row.const_data_ptr();
+  };
+  const TrainingInputs inputs = testing::dit_inputs(2);
+  const auto micro_batch = [&](int64_t index) {
+    engine.begin_micro_batch(index);
+    runner->forward_backward(inputs.x, inputs.t, inputs.condition,
+                             [](const at::Tensor& prediction) { return prediction.sum(); });
+  };
+  engine.begin_step(2);
+  micro_batch(0);
+  const void* const first = copy();
+  const auto version = layer->weight._version();
+  micro_batch(1);
+  engine.finish();
+  REQUIRE(layer->weight._version() == version);
+  REQUIRE(copy() == first);
+  engine.parameters().weights_changed();
+  engine.begin_step(1);
+  micro_batch(0);
+  engine.finish();
+  REQUIRE(layer->weight._version() > version);
+}
+
+}  // namespace
+}  // namespace titan
