@@ -61,6 +61,13 @@ TEST_CASE("In a pipe there is one plain line a record, with units", "[metrics]")
   TrainRecord bare;
   bare.step = 610;
   sink.train(bare);
+  TrainRecord in_8_bits;
+  in_8_bits.step = 611;
+  in_8_bits.loss = 0.5;
+  in_8_bits.grad_norm = 1;
+  in_8_bits.mfu = 0.92;
+  in_8_bits.mfu_fp8 = 0.4597;
+  sink.train(in_8_bits);
   sink.event({610, "checkpoint", {}});
   sink.eval({.step = 610, .samples = 64, .loss = 0.25, .seconds = 12, .values = {{"fid", 12.5}}});
   sink.finish();
@@ -69,6 +76,7 @@ TEST_CASE("In a pipe there is one plain line a record, with units", "[metrics]")
           "12%  3.90 GiB  "
           "1.23 TFLOP/s  mfu 34.1%  eta 2h 05m\n"
           "step 610/5000  loss nan  grad nan\n"
+          "step 611/5000  loss 0.5000  grad 1  mfu 92.0% (fp8 46.0%)\n"
           "eval at step 610/5000  loss 0.2500  fid 12.5  64 samples  12s\n");
 }
 

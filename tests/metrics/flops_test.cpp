@@ -3,6 +3,7 @@
 #include "titan/metrics/flops.h"
 
 #include "titan/models/dit/flops.h"
+#include "titan/ops/float8_linear.h"
 
 #include "tests/dit/dit_testing.h"
 
@@ -33,6 +34,15 @@ CountedFlops count(Work&& work) {
   const FlopCounter counter;
   work();
   return counter.counted();
+}
+
+TEST_CASE("a product in 8 bits counts as the product it stands for", "[metrics]") {
+  const at::Tensor x = at::randn({2, 9, 32}).requires_grad_(),
+                   w = at::randn({48, 32}).requires_grad_();
+  const auto layer = [&] { return ops::float8_linear(x, w, {}, {.emulate = true}); };
+  const int64_t forward = 2 * 18 * 32 * 48;
+  REQUIRE(count(layer).model == forward);
+  REQUIRE(count([&] { layer().sum().backward(); }).model == 3 * forward);
 }
 
 TEST_CASE("matrix products are counted once, whatever calls them", "[metrics]") {

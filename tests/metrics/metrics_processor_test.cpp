@@ -130,6 +130,7 @@ TEST_CASE("Warm-up and pauses do not distort times", "[metrics]") {
   REQUIRE(*record->tflops == Approx(32));
   REQUIRE(*record->elements_per_s == Approx(320));
   REQUIRE_FALSE(record->mfu.has_value());
+  REQUIRE_FALSE(record->mfu_fp8.has_value());
   // Eight steps are left; pauses took 1500 s beside 3 s of training, and will again.
   REQUIRE(*record->eta_s == Approx(8 * (1 + 1500.0 / 3)));
 }
@@ -140,7 +141,8 @@ TEST_CASE("A resumed process leaves its own first step out", "[metrics]") {
                .samples_before = 50 * 32,
                .world_size = 2,
                .flops_per_sample = 1e12,
-               .peak_flops = 64e12});
+               .peak_flops = 64e12,
+               .peak_fp8_flops = 128e12});
   bench.step(51, 90, 1.0, 80);
   const auto record = bench.step(52, 2, 3.0, 1);
   REQUIRE(*record->loss == 2.0);  // both steps count for the loss
@@ -149,6 +151,7 @@ TEST_CASE("A resumed process leaves its own first step out", "[metrics]") {
   REQUIRE(*record->data_wait_share == Approx(0.5));
   REQUIRE(*record->tflops == Approx(8));  // of each of two devices
   REQUIRE(*record->mfu == Approx(0.125));
+  REQUIRE(*record->mfu_fp8 == Approx(0.0625));
 }
 
 TEST_CASE("Values are reduced over ranks once a record", "[metrics]") {

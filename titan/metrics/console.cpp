@@ -74,6 +74,13 @@ std::optional<std::string> data_wait_text(const TrainRecord& r, double threshold
   return fixed("data wait %.0f%%", 100 * *r.data_wait_share);
 }
 
+/// Against both peaks where the job computes in 8 bits.
+std::optional<std::string> mfu_text(const TrainRecord& r) {
+  if (!r.mfu) return std::nullopt;
+  const std::string text = fixed("mfu %.1f%%", 100 * *r.mfu);
+  return r.mfu_fp8 ? text + fixed(" (fp8 %.1f%%)", 100 * *r.mfu_fp8) : text;
+}
+
 std::vector<Segment> plain_line(const TrainRecord& r, int64_t total) {
   std::vector<Segment> line = {{step_text(r.step, total), kCyan}, {loss_text(r.loss), kGreen}};
   line.push_back({r.grad_norm ? "grad " + human_number(*r.grad_norm) : "grad nan"});
@@ -83,7 +90,7 @@ std::vector<Segment> plain_line(const TrainRecord& r, int64_t total) {
   if (const auto wait = data_wait_text(r, 0.01)) line.push_back({*wait, kYellow});
   if (r.memory_gib) line.push_back({human_bytes(*r.memory_gib * kGiB)});
   if (r.tflops) line.push_back({human_number(*r.tflops) + " TFLOP/s"});
-  if (r.mfu) line.push_back({fixed("mfu %.1f%%", 100 * *r.mfu)});
+  if (const auto mfu = mfu_text(r)) line.push_back({*mfu});
   if (r.eta_s) line.push_back({"eta " + human_duration(*r.eta_s)});
   return line;
 }
@@ -105,7 +112,7 @@ std::vector<Segment> bar_line(const Progress& progress, const std::optional<Trai
   if (!last) return line;
   if (last->samples_per_s) line.push_back({human_number(*last->samples_per_s) + " im/s"});
   if (const auto wait = data_wait_text(*last, 0.05)) line.push_back({*wait, kYellow});
-  if (last->mfu) line.push_back({fixed("mfu %.1f%%", 100 * *last->mfu)});
+  if (const auto mfu = mfu_text(*last)) line.push_back({*mfu});
   if (last->memory_gib) line.push_back({human_bytes(*last->memory_gib * kGiB)});
   return line;
 }

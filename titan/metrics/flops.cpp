@@ -22,6 +22,11 @@ CountedFlops product(const at::Tensor& a, const at::Tensor& b) {
 CountedFlops mm(Inputs in) { return product(in[0].toTensor(), in[1].toTensor()); }
 CountedFlops addmm(Inputs in) { return product(in[1].toTensor(), in[2].toTensor()); }
 
+// float8_product(a, a_inverse, b, b_inverse, ...): a b^T; the same FLOPs as in any other format.
+CountedFlops float8_product(Inputs in) {
+  return {.model = 2 * in[0].toTensor().numel() * in[2].toTensor().size(0)};
+}
+
 /// Each output position is one product with the weights of its group: [out, in / groups, k...].
 int64_t convolution_flops(const at::Tensor& out, const at::Tensor& weight) {
   return 2 * out.numel() * weight.numel() / weight.size(0);
@@ -85,6 +90,7 @@ struct Formulas {
       {"aten::_scaled_dot_product_efficient_attention_backward", attention_backward<-2>},
       {"aten::_scaled_dot_product_cudnn_attention_backward", attention_backward<-2>},
       {"titan::attention", attention<1>},
+      {"titan::float8_product", float8_product},
       {"titan::attention_backward", attention_backward<1>},
   };
 };

@@ -47,6 +47,7 @@ void JsonlSink::train(const TrainRecord& r) {
   line["data_wait_share"] = json_of(r.data_wait_share);
   line["tflops"] = json_of(r.tflops);
   line["mfu"] = json_of(r.mfu);
+  if (r.mfu_fp8) line["mfu_fp8"] = json_of(r.mfu_fp8);
   line["memory_gib"] = json_of(r.memory_gib);
   write_line(line.dump());
 }

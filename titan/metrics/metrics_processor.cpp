@@ -158,6 +158,7 @@ void MetricsProcessor::fill_times(TrainRecord& record) {
   const double flops = options_.flops_per_sample * per_device;
   record.tflops = flops / 1e12;
   if (options_.peak_flops) record.mfu = flops / *options_.peak_flops;
+  if (options_.peak_fp8_flops) record.mfu_fp8 = flops / *options_.peak_fp8_flops;
 }
 
 void MetricsProcessor::fill_memory(TrainRecord& record) {

@@ -34,7 +34,8 @@ struct MetricsOptions {
   int world_size = 1;
   double flops_per_sample = 0;     ///< forward and backward, recompute not counted; 0 = unknown
   double elements_per_sample = 0;  ///< label elements, for torchtitan's "tps"; 0 = unknown
-  std::optional<double> peak_flops = {};  ///< of one device; unknown = no MFU
+  std::optional<double> peak_flops = {};      ///< of one device; unknown = no MFU
+  std::optional<double> peak_fp8_flops = {};  ///< likewise, where the job has 8-bit products
 
   /// Makes `means` [n] the mean over ranks and `maxima` [n] the maximum, in place; called on every
   /// rank at the same steps (those of is_record_step). Empty: values are reduced already.

@@ -27,7 +27,8 @@ struct TrainRecord {
   std::optional<double> step_s = {};           ///< seconds per step, likewise
   std::optional<double> data_wait_share = {};  ///< of the step time, in 0..1
   std::optional<double> tflops = {};           ///< TFLOP/s per device
-  std::optional<double> mfu = {};              ///< of the device's peak, in 0..1
+  std::optional<double> mfu = {};              ///< of the device's bfloat16 peak, in 0..1
+  std::optional<double> mfu_fp8 = {};          ///< of its 8-bit peak, where the job computes in it
   std::optional<double> memory_gib =
       {};  ///< peak of tensors' bytes since the previous record, in GiB
 

@@ -92,6 +92,7 @@ Scalars train_scalars(const TrainRecord& r) {
   if (r.step_s && *r.step_s > 0) list.add("it/s", 1 / *r.step_s);
   list.add("tflops", r.tflops);
   list.add("mfu(%)", r.mfu, 100);
+  list.add("mfu_fp8(%)", r.mfu_fp8, 100);
   list.add("time_metrics/end_to_end(s)", r.step_s);
   if (r.step_s && r.data_wait_share)
     list.add("time_metrics/data_loading(s)", *r.step_s * *r.data_wait_share);

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <numeric>
 
 #include "titan/base/log.h"
@@ -92,6 +93,10 @@ StatusOr<std::unique_ptr<metrics::MetricsProcessor>> make_metrics(const TrainerC
     // The table is of bfloat16 peaks: no MFU beside another dtype.
     if (context.config.training.mixed_precision_param == "bfloat16")
       options.peak_flops = metrics::peak_bf16_flops(device->name(index));
+    const ModelSection& model = context.config.model;
+    const bool float8 = std::count(model.converters.begin(), model.converters.end(), "float8") > 0;
+    if (float8 && !context.config.float8.emulate)
+      options.peak_fp8_flops = metrics::peak_fp8_flops(device->name(index));
   }
   return std::make_unique<metrics::MetricsProcessor>(std::move(options), std::move(sinks));
 }
