@@ -5,6 +5,9 @@
 #include <ATen/ATen.h>
 
 #include "titan/config/job_config.h"
+#include "titan/models/builtin.h"
+#include "titan/models/layers/float8_layer.h"
+#include "titan/models/layers/linear.h"
 #include "titan/plan/data_view.h"
 
 namespace titan {
@@ -39,6 +42,41 @@ TEST_CASE("The data's shape lists every field, and preprocessed latents stand fo
   CHECK(plain->image == std::vector<int64_t>{3, 32, 32});
   CHECK(plain->fields.at("image") == plain->image);
   CHECK(plain->num_classes == 10);
+}
+
+TEST_CASE("a job's models are converted where they are built, and a device that cannot is named",
+          "[train]") {
+  JobConfig config;
+  config.model.converters = {"float8"};
+  const Status refused = check_converters(config, at::kCPU);
+  REQUIRE_FALSE(refused.ok());
+  CHECK(message_of(refused).find("float8.emulate=true") != std::string::npos);
+  config.float8.emulate = true;
+  REQUIRE(check_converters(config, at::kCPU).ok());
+  config.model.converters.clear();
+  config.float8.emulate = false;
+  REQUIRE(check_converters(config, at::kCPU).ok());
+
+  config.float8.emulate = true;
+  clear_models();
+  REQUIRE(models::register_builtin_models().ok());
+  const DataShape shape{.image = {3, 32, 32}, .num_classes = 10};
+  const auto converted_layers = [&] {
+    const auto spec = complete_spec(config);
+    REQUIRE(spec.ok());
+    const auto model = spec->build(config, shape, at::kMeta);
+    REQUIRE(model.ok());
+    int64_t converted = 0;
+    for (const auto& module : (*model)->modules()) {
+      const auto* const layer = dynamic_cast<const models::Linear*>(module.get());
+      converted += layer != nullptr && layer->float8 ? 1 : 0;
+    }
+    return converted;
+  };
+  CHECK(converted_layers() == 0);
+  config.model.converters = {"float8"};
+  CHECK(converted_layers() > 0);
+  CHECK(converted_layers() % 7 == 0);  // of each of a DiT's blocks
 }
 
 }  // namespace titan

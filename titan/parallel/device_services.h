@@ -30,6 +30,11 @@ class DeviceServices {
   virtual int device_count() const = 0;
   /// As the driver reports it: "NVIDIA H200".
   virtual std::string name(int device) const = 0;
+  /// 90 for compute capability 9.0; 0 where that means nothing.
+  virtual int compute_capability(int device) const {
+    (void)device;
+    return 0;
+  }
   /// Makes `device` the current one of the calling thread.
   virtual void set_device(int device) = 0;
   /// Waits until all work of the device is done. // host sync

@@ -5,6 +5,7 @@
 
 #include <ATen/ops/empty.h>
 
+#include "titan/models/converters/float8.h"
 #include "titan/ops/planned_device.h"
 #include "titan/parallel/device_mesh.h"
 #include "titan/parallel/engine.h"
@@ -128,6 +129,7 @@ StatusOr<StepBytes> walk_step(const ShapeModel& model, const JobConfig& config,
       const std::unique_ptr<BlockRunner> runner,
       parallelize(model.model_ptr(), parallel::DeviceMesh({}, 0), config, &hooks));
   const MetaMemory count(live);
+  models::keep_float8_weights(model.model(), config.training.compile && shape.resident);
   engine.begin_step();
   for (int64_t i = 0; i < walked.accumulation; ++i) {
     engine.begin_micro_batch(i);
@@ -139,6 +141,7 @@ StatusOr<StepBytes> walk_step(const ShapeModel& model, const JobConfig& config,
                              });
   }
   engine.finish();
+  models::keep_float8_weights(model.model(), false);  // gives back what this walk kept
   return StepBytes{.activations = live.peak,
                    .gather_slots = engine.gather_slot_bytes(),
                    .message_slots = engine.message_slot_bytes(),

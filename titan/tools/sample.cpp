@@ -8,6 +8,7 @@
 #include "titan/checkpoint/recipe_reader.h"
 #include "titan/memory/cpu_allocator.h"
 #include "titan/models/builtin.h"
+#include "titan/models/converters/float8.h"
 #include "titan/parallel/communicator.h"
 #include "titan/parallel/cuda_library.h"
 #include "titan/parallel/libtorch_log.h"
@@ -109,10 +110,12 @@ Status draw(const SampleRequest& request) {
                         .num_classes = request.info.num_classes,
                         .fields = request.info.sample_fields};
   TITAN_ASSIGN_OR_RETURN(const ModelSpec spec, complete_spec(config));
+  TITAN_RETURN_IF_ERROR(check_converters(config, device));
   TITAN_ASSIGN_OR_RETURN(const std::shared_ptr<Model> model, spec.build(config, shape, at::kCPU));
   TITAN_ASSIGN_OR_RETURN(const std::string weights,
                          load_weights(request, *spec.weight_formats, *model));
   model->to(device);
+  models::keep_float8_weights(*model, config.training.compile);
   model->eval();
   const auto runner = make_runner(model, nullptr);
   TITAN_ASSIGN_OR_RETURN(const std::unique_ptr<RunEncoder> opened,

@@ -1,12 +1,36 @@
 #include "titan/train/model_setup.h"
 
+#include <algorithm>
+#include <memory>
+#include <utility>
+
 #include <ATen/ops/full.h>
 #include <ATen/ops/tensor.h>
 
+#include "titan/models/converters/float8.h"
 #include "titan/models/objectives/registry.h"
 #include "titan/models/samplers/registry.h"
+#include "titan/parallel/device_services.h"
 
 namespace titan {
+namespace {
+
+using BuildModel = decltype(ModelSpec::build);
+
+/// The planner, the trainer and the samplers all build through the spec, so models are converted
+/// here and nowhere else.
+BuildModel converted(BuildModel build) {
+  return [build = std::move(build), said = std::make_shared<bool>(false)](
+             const JobConfig& job, const DataShape& shape,
+             at::Device device) -> StatusOr<std::shared_ptr<Model>> {
+    TITAN_ASSIGN_OR_RETURN(std::shared_ptr<Model> model, build(job, shape, device));
+    TITAN_RETURN_IF_ERROR(models::apply_converters(*model, job, /*say=*/!*said));
+    *said = true;
+    return model;
+  };
+}
+
+}  // namespace
 
 std::string to_string(const DataShape& shape) {
   std::string sizes;
@@ -17,6 +41,7 @@ std::string to_string(const DataShape& shape) {
 StatusOr<ModelSpec> complete_spec(const JobConfig& config) {
   TITAN_ASSIGN_OR_RETURN(const ModelSpec* registered, find_model(config.model.name));
   ModelSpec spec = *registered;
+  spec.build = converted(std::move(spec.build));
   if (!spec.dataset) spec.dataset = open_dataset;
   if (!spec.objective) {
     spec.objective = [](const JobConfig& job, const DataShape& shape, std::uint64_t seed,
@@ -38,6 +63,25 @@ StatusOr<ModelSpec> complete_spec(const JobConfig& config) {
     };
   }
   return spec;
+}
+
+Status check_converters(const JobConfig& config, c10::Device device) {
+  const std::vector<std::string>& names = config.model.converters;
+  const bool float8 = std::find(names.begin(), names.end(), "float8") != names.end();
+  if (!float8 || config.float8.emulate) return ok_status();
+  constexpr const char* kWayOut =
+      "; float8.emulate=true rounds to 8 bits and multiplies in float32 (slower than without "
+      "float8: to test convergence)";
+  if (!device.is_cuda())
+    return invalid_argument("[float8] the device ", device.str(),
+                            " has no products in 8-bit floating point", kWayOut);
+  const parallel::DeviceServices* services = parallel::device_services();
+  const int capability = services != nullptr ? services->compute_capability(device.index()) : 0;
+  constexpr int kLeast = 89;  // Ada; Hopper is 90
+  if (capability >= kLeast) return ok_status();
+  return invalid_argument("[float8] products in 8-bit floating point need compute capability 8.9 (",
+                          services != nullptr ? services->name(device.index()) : device.str(),
+                          " has ", capability / 10, ".", capability % 10, ")", kWayOut);
 }
 
 Status place_buffers(Model& model, c10::Device device) {

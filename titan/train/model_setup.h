@@ -14,8 +14,13 @@ namespace titan {
 std::string to_string(const DataShape& shape);
 
 /// The model's spec with every default filled in: objective, encoder, sampler, data set,
-/// condition, names.
+/// condition, names. Its models are converted as model.converters says; the first one built says
+/// what was.
 StatusOr<ModelSpec> complete_spec(const JobConfig& config);
+
+/// Whether the device can do what model.converters asks for: products in 8 bits need compute
+/// capability 8.9, or float8.emulate. The error names the setting.
+Status check_converters(const JobConfig& config, c10::Device device);
 
 /// Moves the model's buffers (tensors that are no parameters) to the device. Buffers of the device
 /// meta have no values: an error names the first.

@@ -11,6 +11,7 @@
 #include "titan/checkpoint/checkpoint_item.h"
 #include "titan/checkpoint/weight_source.h"
 #include "titan/data/sample_parts.h"
+#include "titan/models/converters/float8.h"
 #include "titan/parallel/device_mesh.h"
 #include "titan/parallel/engine.h"
 #include "titan/parallel/parallelize.h"
@@ -85,6 +86,7 @@ class PromptModelOfRun : public PromptModel {
 
   Status set_up() {
     TITAN_ASSIGN_OR_RETURN(spec_, complete_spec(config_));
+    TITAN_RETURN_IF_ERROR(check_converters(config_, job_.device));
     if (!spec_.encoded_condition)
       return invalid_argument("[inference] the model ", config_.model.name,
                               " takes no text; titan sample draws its classes");
@@ -131,6 +133,7 @@ Status PromptModelOfRun::build() {
   for (at::Tensor& parameter : model_->parameters()) parameter.set_requires_grad(false);
   TITAN_ASSIGN_OR_RETURN(const parallel::EngineOptions options,
                          parallel::engine_options(config_, *mesh_, job_.device));
+  models::keep_float8_weights(*model_, config_.training.compile && options.parameters.resident);
   engine_ = std::make_unique<parallel::ParallelEngine>(
       split_into_units(*model_), parallel::open_mesh_groups(*mesh_, open), options);
   TITAN_RETURN_IF_ERROR(place_buffers(*model_, job_.device));

@@ -1,6 +1,7 @@
 #include "titan/train/train_step.h"
 
 #include "titan/base/trace.h"
+#include "titan/models/converters/float8.h"
 #include "titan/optim/grad_norm.h"
 #include "titan/parallel/parallelize.h"
 #include "titan/train/model_setup.h"
@@ -20,6 +21,7 @@ Status TrainStep::build(const TrainStepContext& context) {
       objective_, spec.objective(config, shape, seed, encoder ? &encoder->encoder() : nullptr));
   TITAN_ASSIGN_OR_RETURN(const parallel::EngineOptions options,
                          parallel::engine_options(config, mesh, device));
+  models::keep_float8_weights(*model_, config.training.compile && options.parameters.resident);
   engine_ = std::make_unique<parallel::ParallelEngine>(
       split_into_units(*model_), parallel::open_mesh_groups(mesh, open), options);
   engine_->parameters().initialize(*model_, seed);

@@ -98,6 +98,7 @@ class DiffusionTrainer : public Trainer {
 
 Status DiffusionTrainer::set_up() {
   TITAN_ASSIGN_OR_RETURN(spec_, complete_spec(config_));
+  TITAN_RETURN_IF_ERROR(check_converters(config_, context_.device));
   TITAN_ASSIGN_OR_RETURN(
       const parallel::ParallelDims dims,
       parallel::resolve_parallel_dims(config_.parallelism, context_.rank.world_size));

@@ -36,6 +36,10 @@ class CudaServices : public DeviceServices {
   std::string name(int device) const override {
     return at::cuda::getDeviceProperties(index(device))->name;
   }
+  int compute_capability(int device) const override {
+    const cudaDeviceProp* properties = at::cuda::getDeviceProperties(index(device));
+    return 10 * properties->major + properties->minor;
+  }
   void set_device(int device) override { c10::cuda::set_device(index(device)); }
   void synchronize(int device) override {
     const c10::cuda::CUDAGuard guard(index(device));
