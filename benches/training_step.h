@@ -25,9 +25,10 @@ struct StepInputs {
 /// An initialised model with its optimizer.
 class TrainingStep {
  public:
-  TrainingStep(std::shared_ptr<Model> model, double lr, RecomputePlan plan = {})
+  TrainingStep(std::shared_ptr<Model> model, double lr, RecomputePlan plan = {},
+               const parallel::EngineOptions& options = {})
       : lr_(lr),
-        engine_(split_into_units(*model), {}),
+        engine_(split_into_units(*model), {}, options),
         runner_(make_runner(std::move(model), &engine_, std::move(plan))),
         optimizer_(engine_.parameters().units(), optim::AdamWOptions{}) {}
 
@@ -45,6 +46,13 @@ class TrainingStep {
     optimizer_.step(state_, optim::clip_coefficient(norm, /*max_norm=*/1.0));
     engine_.parameters().weights_changed();
     return loss.item<double>();
+  }
+
+  /// The loss without a step.
+  double evaluate(const StepInputs& inputs) {
+    const torch::NoGradGuard no_grad;
+    const at::Tensor prediction = runner_->forward(inputs.x_t, inputs.t, inputs.condition);
+    return at::mse_loss(prediction.to(inputs.target.scalar_type()), inputs.target).item<double>();
   }
 
  private:
