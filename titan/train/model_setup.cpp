@@ -70,8 +70,8 @@ Status check_converters(const JobConfig& config, c10::Device device) {
   const bool float8 = std::find(names.begin(), names.end(), "float8") != names.end();
   if (!float8 || config.float8.emulate) return ok_status();
   constexpr const char* kWayOut =
-      "; float8.emulate=true rounds to 8 bits and multiplies in float32 (slower than without "
-      "float8: to test convergence)";
+      "; model.converters=[] computes without, float8.emulate=true rounds to 8 bits and multiplies "
+      "in float32 (slow: to test convergence)";
   if (!device.is_cuda())
     return invalid_argument("[float8] the device ", device.str(),
                             " has no products in 8-bit floating point", kWayOut);

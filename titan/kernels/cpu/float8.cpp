@@ -188,12 +188,14 @@ template <Float8Format kFormat, bool kEncode>
 TITAN_INLINE void code(const CodeArgs& args, int64_t task) {
   const int64_t first = task * kNumbersPerTask;
   const int64_t last = std::min(first + kNumbersPerTask, args.count);
+  std::uint8_t* const numbers = args.numbers;  // bytes written through args could be args' own
+  float* const values = args.values;
 #pragma omp simd
   for (int64_t i = first; i < last; ++i) {
     if constexpr (kEncode) {
-      args.numbers[i] = encode<kFormat>(args.values[i]);
+      numbers[i] = encode<kFormat>(values[i]);
     } else {
-      args.values[i] = decode<kFormat>(args.numbers[i]);
+      values[i] = decode<kFormat>(numbers[i]);
     }
   }
 }
