@@ -136,8 +136,7 @@ std::vector<at::Tensor> encode_on_mesh(const std::string& weights, int64_t ranks
       model.push_back({parameter.key(), TensorType::kF32, parameter.value().sizes().vec()});
     const Status loaded = load_published_weights(
         weights, *network.weight_formats(),
-        checkpoint::items_of("model", engine.parameters().units(), &parallel::FlatUnit::master),
-        model, /*verify=*/false);
+        checkpoint::weight_items("model", engine.parameters().units()), model, /*verify=*/false);
     TITAN_CHECK(loaded.ok(), message_of(loaded));
     engine.parameters().weights_changed();
     network.set_hooks(&engine);

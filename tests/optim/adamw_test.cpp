@@ -142,12 +142,21 @@ TEST_CASE("Adam is AdamW without decay; options follow [optimizer]", "[optim]") 
   REQUIRE(titan::optim::adamw_options(section).fused);
   section.name = "Adam";
   section.implementation = "foreach";
+  section.state_dtype = "bfloat16";
   REQUIRE(titan::optim::adamw_options(section).weight_decay == 0);
   REQUIRE_FALSE(titan::optim::adamw_options(section).fused);
+  REQUIRE(titan::optim::adamw_options(section).state_dtype == at::kBFloat16);
+  REQUIRE(titan::optim::adamw_options(section, 9).seed == 9);
 }
 
-TEST_CASE("AdamW refuses buffers the fused update would misread", "[optim]") {
+TEST_CASE("AdamW refuses buffers that its kernel would misread", "[optim]") {
   FlatModel model(titan::testing::example_shapes());
-  model.flat()[0].grad = model.flat()[0].grad.to(torch::kBFloat16);
+  AdamW optimizer(model.flat(), {});
+  StepState state(at::kCPU);
+  state.begin(1, 0.1);
+  const at::Tensor whole = model.flat()[0].grad;
+  model.flat()[0].grad = whole.to(torch::kDouble);
+  REQUIRE_THROWS_AS(optimizer.step(state), titan::Error);
+  model.flat()[0].grad = whole.narrow(0, 0, 1);
   REQUIRE_THROWS_AS(AdamW(model.flat(), {}), titan::Error);
 }

@@ -37,6 +37,17 @@ TEST_CASE("static bytes of each layout", "[plan]") {
   const StaticBytes bf16 = static_bytes(sliced, {.shard_ranks = 4, .compute_size = 2}, false);
   CHECK(bf16.parameters == model / 2);
   CHECK(bf16.master == model / 4);
+  // bfloat16 weights that the model reads, 16 bits beside them, bfloat16 gradients and moments.
+  const StaticBytes ten = static_bytes(whole,
+                                       {.compute_size = 2,
+                                        .reduce_size = 2,
+                                        .weight_size = 2,
+                                        .remainder_size = 2,
+                                        .gradient_size = 2,
+                                        .moment_size = 2},
+                                       false);
+  CHECK(ten.total() == 10 * (model / 4));
+  CHECK(ten.master == 2 * (model / 4));
   const StaticBytes kept =
       static_bytes(sliced, {.shard_ranks = 4, .resident = false, .accumulation = 2}, false);
   CHECK(kept.whole_gradients == model);

@@ -19,7 +19,8 @@ namespace {
 void train_rank(const MeshTraining& training, const parallel::DeviceMesh& mesh,
                 parallel::ParallelEngine& engine, BlockRunner& runner, std::vector<double>& losses,
                 std::vector<double>& norms) {
-  optim::AdamW optimizer(engine.parameters().units(), optim::AdamWOptions{});
+  optim::AdamW optimizer(engine.parameters().units(),
+                         optim::adamw_options(training.config.optimizer, /*seed=*/3));
   optim::StepState state(at::kCPU);
   const int64_t micro = training.global_batch / mesh.dp_size() / training.accumulation;
   for (int64_t step = 0; step < training.steps; ++step) {
@@ -44,7 +45,7 @@ void train_rank(const MeshTraining& training, const parallel::DeviceMesh& mesh,
         optim::global_grad_norm(engine.parameters().units(),
                                 [&](const at::Tensor& values) { engine.sum_over_shards_(values); });
     optimizer.step(state, optim::clip_coefficient(norm, training.max_norm));
-    engine.parameters().weights_changed();
+    engine.parameters().weights_changed(/*with_copies=*/optimizer.writes_copies());
     losses.push_back(sum);
     norms.push_back(norm.item<double>());
   }
@@ -57,7 +58,8 @@ void collect(const parallel::FlatParameters& parameters, bool first_replica, Mes
       at::Tensor& whole = result.weights[fragment.name];
       if (!whole.defined()) whole = torch::full(fragment.shape, NAN);
       const at::Tensor part = whole.view({-1}).narrow(0, fragment.global_offset, fragment.length);
-      const at::Tensor mine = parallel::fragment_view(unit.master, fragment);
+      const at::Tensor mine =
+          parallel::fragment_view(unit.weights(), fragment).values().to(at::kFloat);
       TITAN_CHECK(first_replica || torch::equal(part, mine), "replicas differ in ", fragment.name);
       if (first_replica) part.copy_(mine);
     }

@@ -16,12 +16,11 @@ CheckpointItem whole_item(std::string prefix, std::string name, const at::Tensor
                          .length = tensor.numel()}}};
 }
 
-std::vector<CheckpointItem> items_of(const std::string& prefix,
-                                     const std::vector<parallel::FlatUnit>& units,
-                                     at::Tensor parallel::FlatUnit::*buffer) {
+std::vector<CheckpointItem> weight_items(const std::string& prefix,
+                                         const std::vector<parallel::FlatUnit>& units) {
   std::vector<CheckpointItem> items;
   for (const parallel::FlatUnit& unit : units)
-    items.push_back({prefix, unit.*buffer, unit.fragments});
+    items.push_back({prefix, unit.master, unit.fragments, unit.remainder});
   return items;
 }
 
@@ -35,7 +34,7 @@ std::vector<CheckpointItem> items_of(const std::string& prefix,
     // The optimizer keeps nothing for a unit that is frozen as a whole.
     const bool empty = buffers[i].numel() == 0;
     items.push_back(
-        {prefix, buffers[i], empty ? std::vector<parallel::Fragment>() : units[i].fragments});
+        {prefix, buffers[i], empty ? std::vector<parallel::Fragment>() : units[i].fragments, {}});
   }
   return items;
 }

@@ -16,17 +16,23 @@ struct CheckpointItem {
   std::string prefix;  ///< "model", "ema", "optim.exp_avg", "optim.exp_avg_sq"
   at::Tensor flat;     ///< 1-D, any device
   std::vector<parallel::Fragment> fragments;
+  at::Tensor remainder = {};  ///< int16: with `flat`, pairs that are stored as float32
 
+  /// Of what is stored.
+  at::ScalarType dtype() const { return values().dtype(); }
+  parallel::FlatValues values() const { return {flat, remainder}; }
+  parallel::FlatValues part(const parallel::Fragment& fragment) const {
+    return parallel::fragment_view(values(), fragment);
+  }
   std::string key(const parallel::Fragment& fragment) const { return prefix + "." + fragment.name; }
 };
 
 /// A whole tensor as an item of its own; the tensor is contiguous and is what a loader fills.
 CheckpointItem whole_item(std::string prefix, std::string name, const at::Tensor& tensor);
 
-/// One item per unit, e.g. items_of("model", parameters.units(), &FlatUnit::master).
-std::vector<CheckpointItem> items_of(const std::string& prefix,
-                                     const std::vector<parallel::FlatUnit>& units,
-                                     at::Tensor parallel::FlatUnit::*buffer);
+/// The weights, one item per unit.
+std::vector<CheckpointItem> weight_items(const std::string& prefix,
+                                         const std::vector<parallel::FlatUnit>& units);
 /// The same for buffers kept elsewhere, one per unit, in order.
 std::vector<CheckpointItem> items_of(const std::string& prefix,
                                      const std::vector<parallel::FlatUnit>& units,

@@ -17,6 +17,15 @@ std::string shape_text(const std::vector<int64_t>& shape) {
   return text + "]";
 }
 
+/// Weights and moments may change between these from run to run (optimizer.state_dtype,
+/// master_weights).
+bool converts(at::ScalarType stored, at::ScalarType wanted) {
+  const auto is_number = [](at::ScalarType type) {
+    return type == at::kFloat || type == at::kBFloat16;
+  };
+  return stored == wanted || (is_number(stored) && is_number(wanted));
+}
+
 /// The stored pieces that make up elements [begin, begin + length) of a tensor; nothing where some
 /// are not stored.
 std::optional<std::vector<FragmentPiece>> pieces_of(const StoredTensor& tensor, int64_t begin,
@@ -75,7 +84,6 @@ StatusOr<std::vector<CheckpointReader::WantedFragment>> CheckpointReader::find_a
     const std::vector<CheckpointItem>& items) const {
   std::vector<WantedFragment> wanted;
   for (const CheckpointItem& item : items) {
-    const std::string dtype = name_of(tensor_type_of(item.flat.scalar_type()));
     for (const parallel::Fragment& fragment : item.fragments) {
       const std::string key = item.key(fragment);
       TITAN_ASSIGN_OR_RETURN(const StoredTensor* tensor, find(key));
@@ -83,12 +91,14 @@ StatusOr<std::vector<CheckpointReader::WantedFragment>> CheckpointReader::find_a
         return failed_precondition("[checkpoint] ", key, " has another shape (in ", folder_, ": ",
                                    shape_text(tensor->shape),
                                    ", in this run: ", shape_text(fragment.shape), ")");
-      if (tensor->dtype != dtype)
+      TITAN_ASSIGN_OR_RETURN(const TensorType type, tensor_type_from_name(tensor->dtype));
+      if (!converts(scalar_type_of(type), item.dtype()))
         return failed_precondition("[checkpoint] ", key, " has another type (in ", folder_, ": ",
-                                   tensor->dtype, ", in this run: ", dtype, ")");
+                                   tensor->dtype,
+                                   ", in this run: ", name_of(tensor_type_of(item.dtype())), ")");
       auto pieces = pieces_of(*tensor, fragment.global_offset, fragment.length);
       if (!pieces) return data_loss("[checkpoint] ", folder_, " holds ", key, " with gaps");
-      wanted.push_back({tensor, std::move(*pieces), parallel::fragment_view(item.flat, fragment)});
+      wanted.push_back({tensor, std::move(*pieces), item.part(fragment)});
     }
   }
   return wanted;
@@ -114,7 +124,7 @@ StatusOr<at::Tensor> CheckpointReader::read_whole(const std::string& key) const 
   if (!pieces) return data_loss("[checkpoint] ", folder_, " holds ", key, " with gaps");
   FragmentFiles files(folder_, index_, {});
   for (const FragmentPiece& piece : *pieces)
-    TITAN_RETURN_IF_ERROR(files.add(piece, *tensor, whole));
+    TITAN_RETURN_IF_ERROR(files.add(piece, *tensor, {whole}));
   TITAN_RETURN_IF_ERROR(files.read());
   return whole.reshape(tensor->shape);
 }

@@ -43,7 +43,7 @@ class CheckpointReader {
   struct WantedFragment {
     const StoredTensor* stored;
     std::vector<FragmentPiece> pieces;
-    at::Tensor target;  ///< 1-D
+    parallel::FlatValues target;
   };
   StatusOr<std::vector<WantedFragment>> find_all(const std::vector<CheckpointItem>& items) const;
 

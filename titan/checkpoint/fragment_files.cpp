@@ -6,14 +6,21 @@
 #include <algorithm>
 #include <utility>
 
+#include "titan/data/tensor_file.h"
+
 namespace titan::checkpoint {
 namespace {
 
+constexpr std::uint64_t kAlignment = 16;                        // of a piece in host memory
 constexpr std::uint64_t kHostBytes = std::uint64_t{256} << 20;  // on their way to another device
 
 /// Bytes before the first tensor.
 std::uint64_t header_end(const SafetensorsFile& file) {
   return file.entries().empty() ? file.file().size() : file.entries().front().offset;
+}
+
+std::uint64_t host_bytes(const FileRange& range) {
+  return (range.size_bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
 }  // namespace
@@ -33,7 +40,7 @@ StatusOr<FragmentFiles::File*> FragmentFiles::open(const std::string& name) {
 }
 
 Status FragmentFiles::add(const FragmentPiece& piece, const StoredTensor& tensor,
-                          const at::Tensor& target) {
+                          const parallel::FlatValues& target) {
   if (piece.length == 0) return ok_status();
   const std::string& name = piece.source->file;
   TITAN_ASSIGN_OR_RETURN(File* const file, open(name));
@@ -44,14 +51,15 @@ Status FragmentFiles::add(const FragmentPiece& piece, const StoredTensor& tensor
       entry->size_bytes != static_cast<std::uint64_t>(piece.source->length) * size)
     return data_loss("[checkpoint] ", path_of(name), " does not hold what index.json says (",
                      piece.source->tensor, ")");
-  const at::Tensor part = target.narrow(0, piece.target_offset, piece.length);
+  const parallel::FlatValues part = target.narrow(piece.target_offset, piece.length);
   FileRange range{entry->offset + static_cast<std::uint64_t>(piece.source_offset) * size,
                   static_cast<std::uint64_t>(piece.length) * size, nullptr};
-  if (!part.is_cpu()) {
-    copies_.push_back({name, range, part});
+  const at::ScalarType stored = scalar_type_of(type);
+  if (!part.is_cpu() || part.stored.scalar_type() != stored) {
+    copies_.push_back({name, range, stored, part});
     return ok_status();
   }
-  range.out = static_cast<std::byte*>(part.mutable_data_ptr());
+  range.out = static_cast<std::byte*>(part.stored.mutable_data_ptr());
   file->ranges.push_back(range);
   return ok_status();
 }
@@ -60,23 +68,22 @@ Status FragmentFiles::read_to_devices() {
   for (std::size_t begin = 0, end = 0; begin < copies_.size(); begin = end) {
     std::uint64_t bytes = 0;
     while (end < copies_.size() && copies_[end].file == copies_[begin].file &&
-           (end == begin || bytes + copies_[end].range.size_bytes <= kHostBytes))
-      bytes += copies_[end++].range.size_bytes;
+           (end == begin || bytes + host_bytes(copies_[end].range) <= kHostBytes))
+      bytes += host_bytes(copies_[end++].range);
     const at::Tensor host = at::empty({static_cast<int64_t>(bytes)}, at::kByte);
     auto* out = static_cast<std::byte*>(host.mutable_data_ptr());
     std::vector<FileRange> ranges;
     for (std::size_t i = begin; i < end; ++i) {
       copies_[i].range.out = out;
-      out += copies_[i].range.size_bytes;
+      out += host_bytes(copies_[i].range);
       ranges.push_back(copies_[i].range);
     }
     const std::string& name = copies_[begin].file;
     TITAN_RETURN_IF_ERROR(read_ranges(path_of(name), index_.files.at(name), std::move(ranges),
                                       options_.threads, options_.verify));
     for (std::size_t i = begin; i < end; ++i)
-      copies_[i].target.copy_(
-          at::from_blob(copies_[i].range.out, copies_[i].target.sizes(),
-                        at::TensorOptions().dtype(copies_[i].target.scalar_type())));
+      copies_[i].target.assign(at::from_blob(copies_[i].range.out, {copies_[i].target.numel()},
+                                             at::TensorOptions().dtype(copies_[i].type)));
   }
   return ok_status();
 }

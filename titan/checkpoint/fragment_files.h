@@ -12,6 +12,7 @@
 #include "titan/checkpoint/checkpoint_index.h"
 #include "titan/checkpoint/file_reader.h"
 #include "titan/io/safetensors.h"
+#include "titan/parallel/flat_values.h"
 
 namespace titan::checkpoint {
 
@@ -35,9 +36,11 @@ class FragmentFiles {
   FragmentFiles(std::string folder, const CheckpointIndex& index, LoadOptions options)
       : folder_(std::move(folder)), index_(index), options_(options) {}
 
-  /// Notes that `piece` of `tensor` goes into `target` (1-D, contiguous, the tensor's type, any
-  /// device). Opens the file: its size is checked and its header verified before it is believed.
-  Status add(const FragmentPiece& piece, const StoredTensor& tensor, const at::Tensor& target);
+  /// Notes that `piece` of `tensor` goes into `target` (1-D, contiguous, any device), which rounds
+  /// where it is narrower. Opens the file: its size is checked and its header verified before it is
+  /// believed.
+  Status add(const FragmentPiece& piece, const StoredTensor& tensor,
+             const parallel::FlatValues& target);
   /// Reads all that was noted.
   Status read();
 
@@ -46,11 +49,12 @@ class FragmentFiles {
     SafetensorsFile header;
     std::vector<FileRange> ranges;
   };
-  /// What goes to another device passes through host memory, a limited amount at a time.
+  /// What goes to another device or type passes through host memory, a limited amount at a time.
   struct DeviceCopy {
     std::string file;
     FileRange range;
-    at::Tensor target;
+    at::ScalarType type;  ///< as stored
+    parallel::FlatValues target;
   };
   StatusOr<File*> open(const std::string& name);
   Status read_to_devices();

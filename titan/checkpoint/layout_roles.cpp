@@ -20,7 +20,7 @@ std::string card_of(const std::vector<CheckpointItem>& items, const std::string&
   for (const CheckpointItem& item : items) {
     std::ostringstream text;
     int64_t held = 0;
-    text << item.prefix << '\n' << item.flat.scalar_type();
+    text << item.prefix << '\n' << item.dtype();
     for (const parallel::Fragment& fragment : item.fragments) {
       held += fragment.length;
       text << '\n' << fragment.name << ' ' << fragment.global_offset << ' ' << fragment.length;

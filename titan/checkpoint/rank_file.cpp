@@ -4,6 +4,7 @@
 #include <ATen/ops/from_blob.h>
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "titan/data/tensor_file.h"
@@ -15,14 +16,14 @@ namespace {
 
 struct Part {
   TensorSpec spec;
-  at::Tensor tensor;
+  parallel::FlatValues tensor;
 };
 
 std::vector<Part> parts_of(const std::vector<CheckpointItem>& items, CheckpointIndex& index,
                            const std::string& file) {
   std::vector<Part> parts;
   for (const CheckpointItem& item : items) {
-    const TensorType type = tensor_type_of(item.flat.scalar_type());
+    const TensorType type = tensor_type_of(item.dtype());
     for (const parallel::Fragment& fragment : item.fragments) {
       if (fragment.length == 0 && fragment.global_offset > 0) continue;  // a rank without a share
       const std::string key = item.key(fragment);
@@ -33,8 +34,7 @@ std::vector<Part> parts_of(const std::vector<CheckpointItem>& items, CheckpointI
       tensor.dtype = name_of(type);
       tensor.shape = fragment.shape;
       tensor.fragments.push_back({file, name, fragment.global_offset, fragment.length});
-      parts.push_back(
-          {{name, type, {fragment.length}}, parallel::fragment_view(item.flat, fragment)});
+      parts.push_back({{name, type, {fragment.length}}, item.part(fragment)});
     }
   }
   std::stable_sort(parts.begin(), parts.end(), [](const Part& a, const Part& b) {
@@ -43,7 +43,26 @@ std::vector<Part> parts_of(const std::vector<CheckpointItem>& items, CheckpointI
   return parts;
 }
 
-FilePiece piece_of(const at::Tensor& tensor) {
+/// Pairs are put together as the writer asks for them.
+FilePiece pieces_of_pairs(const parallel::FlatValues& pairs) {
+  return {static_cast<std::uint64_t>(pairs.nbytes()), nullptr,
+          [pairs](std::uint64_t offset, std::size_t size, std::byte* out) {
+            constexpr std::uint64_t kElement = sizeof(float);
+            const std::uint64_t first = offset / kElement;
+            const std::uint64_t end = (offset + size + kElement - 1) / kElement;
+            const at::Tensor values =
+                pairs.narrow(static_cast<int64_t>(first), static_cast<int64_t>(end - first))
+                    .values()
+                    .to(at::kCPU);
+            std::memcpy(out,
+                        static_cast<const std::byte*>(values.const_data_ptr()) + offset % kElement,
+                        size);
+          }};
+}
+
+FilePiece piece_of(const parallel::FlatValues& part) {
+  if (part.remainder.defined()) return pieces_of_pairs(part);
+  const at::Tensor& tensor = part.stored;
   const auto bytes = static_cast<std::uint64_t>(tensor.nbytes());
   if (tensor.is_cpu()) return {bytes, static_cast<const std::byte*>(tensor.const_data_ptr())};
   // The writer asks in order, a quarter megabyte at a time: not always whole elements.
@@ -59,10 +78,10 @@ FilePiece piece_of(const at::Tensor& tensor) {
 }  // namespace
 
 void RankFile::await_device() const {
-  for (const at::Tensor& tensor : tensors) {
+  for (const parallel::FlatValues& tensor : tensors) {
     if (tensor.is_cpu()) continue;
     if (auto* services = parallel::device_services())
-      services->synchronize(tensor.device().index());
+      services->synchronize(tensor.stored.device().index());
     return;  // all lie on this rank's device
   }
 }
@@ -70,7 +89,7 @@ void RankFile::await_device() const {
 std::vector<FilePiece> RankFile::pieces() const {
   std::vector<FilePiece> pieces = {
       {header->size(), reinterpret_cast<const std::byte*>(header->data())}};
-  for (const at::Tensor& tensor : tensors)
+  for (const parallel::FlatValues& tensor : tensors)
     if (tensor.numel() > 0) pieces.push_back(piece_of(tensor));
   return pieces;
 }

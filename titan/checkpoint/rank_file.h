@@ -20,7 +20,8 @@ struct RankFile {
   std::string name;
   CheckpointIndex index;
   std::shared_ptr<const std::string> header;
-  std::vector<at::Tensor> tensors;  ///< by place in the file; they share the items' storage
+  std::vector<parallel::FlatValues>
+      tensors;  ///< by place in the file; they share the items' storage
   std::uint64_t size_bytes = 0;
 
   /// Nothing to write: this rank holds no fragments.

@@ -70,7 +70,7 @@ std::vector<TensorSpec> tensors_of(const std::vector<CheckpointItem>& items) {
   for (const CheckpointItem& item : items)
     for (const parallel::Fragment& fragment : item.fragments)
       if (seen.insert(fragment.name).second)
-        tensors.push_back({fragment.name, tensor_type_of(item.flat.scalar_type()), fragment.shape});
+        tensors.push_back({fragment.name, tensor_type_of(item.dtype()), fragment.shape});
   return tensors;
 }
 
@@ -87,11 +87,11 @@ Status load_recipes(WeightSource& source, const std::vector<TensorRecipe>& recip
   for (const CheckpointItem& item : items) {
     for (const parallel::Fragment& fragment : item.fragments) {
       if (fragment.length == 0) continue;
-      const at::Tensor host = at::empty({fragment.length}, item.flat.scalar_type());
+      const at::Tensor host = at::empty({fragment.length}, item.dtype());
       TITAN_RETURN_IF_ERROR(
           read_elements(source, *by_name.at(fragment.name), fragment.global_offset, host));
       const at::NoGradGuard no_grad;
-      parallel::fragment_view(item.flat, fragment).copy_(host);
+      item.part(fragment).assign(host);
     }
   }
   return ok_status();

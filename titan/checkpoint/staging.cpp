@@ -17,7 +17,7 @@ namespace {
 
 bool any_on_device(const RankFile& file) {
   return std::any_of(file.tensors.begin(), file.tensors.end(),
-                     [](const at::Tensor& tensor) { return !tensor.is_cpu(); });
+                     [](const parallel::FlatValues& tensor) { return !tensor.is_cpu(); });
 }
 
 }  // namespace
@@ -37,11 +37,11 @@ void Staging::copy(const RankFile& file) {
   auto* image = static_cast<std::byte*>(buffer_.mutable_data_ptr());
   std::memcpy(image, file.header->data(), file.header->size());
   std::uint64_t at = file.header->size();
-  for (const at::Tensor& tensor : file.tensors) {
+  for (const parallel::FlatValues& tensor : file.tensors) {
     // The header is padded to 8 bytes and larger elements come first: `at` is aligned.
-    at::from_blob(image + at, tensor.sizes(), at::TensorOptions().dtype(tensor.scalar_type()))
-        .copy_(tensor, /*non_blocking=*/true);
-    at += tensor.nbytes();
+    at::from_blob(image + at, {tensor.numel()}, at::TensorOptions().dtype(tensor.dtype()))
+        .copy_(tensor.values(), /*non_blocking=*/true);
+    at += static_cast<std::uint64_t>(tensor.nbytes());
   }
   used_ = at;
   arrived_ = {};

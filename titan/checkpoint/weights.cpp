@@ -27,7 +27,7 @@ Status export_weights(const std::string& path, const std::vector<CheckpointItem>
     for (const parallel::Fragment& fragment : item.fragments) {
       Whole& whole = wholes[fragment.name];
       whole.shape = fragment.shape;
-      whole.type = item.flat.scalar_type();
+      whole.type = item.dtype();
       whole.pieces.emplace_back(&item, &fragment);
     }
   }
@@ -46,7 +46,7 @@ Status export_weights(const std::string& path, const std::vector<CheckpointItem>
     const at::Tensor flat = at::empty({whole.count}, type.value_or(whole.type));
     for (const auto& [item, fragment] : whole.pieces)
       flat.narrow(0, fragment->global_offset, fragment->length)
-          .copy_(parallel::fragment_view(item->flat, *fragment));
+          .copy_(item->part(*fragment).values());
     TITAN_RETURN_IF_ERROR(writer->write(flat.const_data_ptr(), flat.nbytes()));
   }
   return writer->finish().status();

@@ -51,6 +51,21 @@ void check_recompute(const ActivationCheckpointSection& c, Rules& rules) {
   rules.require(option.ok(), "activation_checkpoint.selective_ac_option", message_of(option));
 }
 
+void check_optimizer(const JobConfig& c, Rules& rules) {
+  const OptimizerSection& o = c.optimizer;
+  rules.require(o.master_weights == "float32" || c.training.mixed_precision_param == "bfloat16",
+                "optimizer.master_weights", o.master_weights,
+                " keeps weights in bfloat16, which is what the model must compute in "
+                "(training.mixed_precision_param = ",
+                c.training.mixed_precision_param, ")");
+  const bool fused = o.implementation == "fused";
+  rules.require(o.master_weights == "float32" || fused, "optimizer.master_weights",
+                o.master_weights, " needs optimizer.implementation = fused (given ",
+                o.implementation, ")");
+  rules.require(o.state_dtype == "float32" || fused, "optimizer.state_dtype", o.state_dtype,
+                " needs optimizer.implementation = fused (given ", o.implementation, ")");
+}
+
 void check_sampling(const JobConfig& c, Rules& rules) {
   rules.require(!c.sampling.guidance.empty(), "sampling.guidance", "needs at least one scale");
   const int64_t classes = c.dataset.num_classes;
@@ -74,6 +89,7 @@ std::vector<Problem> find_problems(const JobConfig& config) {
   check_degrees(config.parallelism, rules);
   check_recompute(config.activation_checkpoint, rules);
   check_data(config, rules);
+  check_optimizer(config, rules);
   check_sampling(config, rules);
   check_profiling(config.profiling, rules);
   rules.require(!config.checkpoint.folder.empty(), "checkpoint.folder", "must not be empty");

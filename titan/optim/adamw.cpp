@@ -1,16 +1,16 @@
 #include "titan/optim/adamw.h"
 
 #include <algorithm>
-#include <optional>
 #include <utility>
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/pow.h>
 #include <ATen/ops/reciprocal.h>
 #include <ATen/ops/zeros_like.h>
 
 #include "titan/base/check.h"
+#include "titan/base/hash.h"
+#include "titan/ops/adamw.h"
 
 namespace titan::optim {
 namespace {
@@ -50,47 +50,47 @@ void append_segments(std::size_t unit_index, const parallel::FlatUnit& unit,
   }
 }
 
-// The fused update takes raw pointers: it ignores strides and mixes up dtypes without a word.
-void check_buffers(const parallel::FlatUnit& unit) {
-  for (const at::Tensor* tensor : {&unit.master, &unit.grad}) {
-    TITAN_CHECK(tensor->dim() == 1 && tensor->is_contiguous() &&
-                    tensor->scalar_type() == at::kFloat &&
-                    (tensor->numel() == unit.master.numel() || unit.grad.numel() == 0),
-                "[adamw] master and grad are contiguous float32 of one length (", unit.name, ")");
-  }
+void check_buffers(const parallel::FlatUnit& unit, const AdamWOptions& options) {
+  TITAN_CHECK(unit.grad.numel() == unit.master.numel() || unit.grad.numel() == 0,
+              "[adamw] master and grad are of one length (", unit.name, ")");
+  if (options.fused) return;
+  for (const at::Tensor* tensor : {&unit.master, &unit.grad})
+    TITAN_CHECK(tensor->scalar_type() == at::kFloat && options.state_dtype == at::kFloat,
+                "[adamw] the plain update is float32 throughout (", unit.name, ")");
 }
 
 }  // namespace
 
-AdamWOptions adamw_options(const OptimizerSection& section) {
+AdamWOptions adamw_options(const OptimizerSection& section, std::uint64_t seed) {
   return {.beta1 = section.beta1,
           .beta2 = section.beta2,
           .eps = section.eps,
           .weight_decay = section.name == "Adam" ? 0.0 : section.weight_decay,
           .no_decay = section.no_decay,
-          .fused = section.implementation == "fused"};
+          .fused = section.implementation == "fused",
+          .state_dtype = section.state_dtype == "bfloat16" ? at::kBFloat16 : at::kFloat,
+          .seed = seed};
 }
 
 AdamW::AdamW(std::vector<parallel::FlatUnit>& units, AdamWOptions options)
     : units_(units), options_(std::move(options)) {
   for (std::size_t u = 0; u < units_.size(); ++u) {
-    check_buffers(units_[u]);
+    check_buffers(units_[u], options_);
+    const at::TensorOptions like = units_[u].grad.options().dtype(options_.state_dtype);
     moments_.push_back({.unit = units_[u].name,
-                        .exp_avg = at::zeros_like(units_[u].grad),
-                        .exp_avg_sq = at::zeros_like(units_[u].grad)});
+                        .exp_avg = at::zeros_like(units_[u].grad, like),
+                        .exp_avg_sq = at::zeros_like(units_[u].grad, like)});
     append_segments(u, units_[u], options_.no_decay, segments_);
   }
 }
 
-void AdamW::step(const StepState& state, const at::Tensor& clip_coefficient,
-                 const at::Tensor& skip) {
+void AdamW::step(const StepState& state, const at::Tensor& clip_coefficient, const at::Tensor& skip,
+                 Ema* averages) {
   const at::NoGradGuard no_grad;
-  for (const parallel::FlatUnit& unit : units_) check_buffers(unit);
+  for (const parallel::FlatUnit& unit : units_) check_buffers(unit, options_);
   if (options_.fused) {
-    // The update divides gradients by a scale and stores them: clipping costs no pass of its own.
-    std::optional<at::Tensor> scale;
-    if (clip_coefficient.defined()) scale = clip_coefficient.to(at::kFloat).reciprocal();
-    for (const bool decay : {true, false}) fused_step(state, decay, scale, skip);
+    for (const Segment& segment : segments_)
+      fused_step(state, segment, clip_coefficient, skip, averages);
     return;
   }
   if (clip_coefficient.defined()) {
@@ -99,28 +99,44 @@ void AdamW::step(const StepState& state, const at::Tensor& clip_coefficient,
   if (!skip.defined() || skip.item<float>() == 0.0F) {  // host sync
     for (const Segment& segment : segments_) plain_step(state, segment);
   }
+  if (averages != nullptr) averages->update(state.host_step);
 }
 
-void AdamW::fused_step(const StepState& state, bool decay,
-                       const std::optional<at::Tensor>& grad_scale, const at::Tensor& skip) {
-  std::vector<at::Tensor> weights, gradients, exp_avgs, exp_avg_sqs;
-  for (const Segment& segment : segments_) {
-    if (segment.decay != decay || segment.length == 0) continue;
-    const auto part = [&](const at::Tensor& flat) {
-      return flat.narrow(0, segment.offset, segment.length);
-    };
-    weights.push_back(part(units_[segment.unit].master));
-    gradients.push_back(part(units_[segment.unit].grad));
-    exp_avgs.push_back(part(moments_[segment.unit].exp_avg));
-    exp_avg_sqs.push_back(part(moments_[segment.unit].exp_avg_sq));
+void AdamW::fused_step(const StepState& state, const Segment& segment, const at::Tensor& clip,
+                       const at::Tensor& skip, const Ema* averages) const {
+  const auto part = [&](const at::Tensor& flat) {
+    return flat.defined() ? flat.narrow(0, segment.offset, segment.length) : flat;
+  };
+  const parallel::FlatUnit& unit = units_[segment.unit];
+  const MomentState& moments = moments_[segment.unit];
+  ops::AdamWBuffers buffers{.weight = part(unit.master),
+                            .remainder = part(unit.remainder),
+                            .grad = part(unit.grad),
+                            .exp_avg = part(moments.exp_avg),
+                            .exp_avg_sq = part(moments.exp_avg_sq),
+                            .average = {},
+                            .copy = part(unit.copy)};
+  // Another device than the weights' with training.enable_cpu_offload alone.
+  const auto there = [&](const at::Tensor& scalar) {
+    return scalar.defined() ? scalar.to(unit.master.device(), at::kFloat) : scalar;
+  };
+  ops::AdamWStep step{.step = there(state.step),
+                      .lr = there(state.lr),
+                      .clip = there(clip),
+                      .skip = there(skip),
+                      .average_weight = {}};
+  if (averages != nullptr) {
+    buffers.average = part(averages->shadows()[segment.unit]);
+    step.average_weight = there(state.average_share);
   }
-  if (weights.empty()) return;
-  const std::vector<at::Tensor> steps(weights.size(), state.step);
-  at::_fused_adamw_(weights, gradients, exp_avgs, exp_avg_sqs, /*max_exp_avg_sqs=*/{}, steps,
-                    state.lr, options_.beta1, options_.beta2, decay ? options_.weight_decay : 0.0,
-                    options_.eps, /*amsgrad=*/false,
-                    /*maximize=*/false, grad_scale,
-                    skip.defined() ? std::optional(skip) : std::nullopt);
+  ops::adamw_(buffers, step,
+              {.beta1 = options_.beta1,
+               .beta2 = options_.beta2,
+               .eps = options_.eps,
+               .weight_decay = segment.decay ? options_.weight_decay : 0.0,
+               .seed = options_.seed,
+               .stream = xxh3_64(unit.name),
+               .first_element = unit.first_element + segment.offset});
 }
 
 // Rate and corrections in float64 tensors on the device, as the fused update has them in registers.

@@ -1,17 +1,18 @@
-// adamw.h: AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) on flat buffers, float32 throughout.
+// adamw.h: AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) on flat buffers, computed in float32;
+// weights and moments may be stored in less (kernels/adamw.h).
 //
 //   p <- p (1 - lr wd)    m <- b1 m + (1 - b1) g    v <- b2 v + (1 - b2) g^2
 //   p <- p - lr / (1 - b1^n) m / (sqrt(v) / sqrt(1 - b2^n) + eps)
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
 
 #include "titan/config/job_config.h"
+#include "titan/optim/ema.h"
 #include "titan/optim/step_state.h"
 #include "titan/parallel/flat_parameters.h"
 
@@ -23,17 +24,19 @@ struct AdamWOptions {
   double eps = 1e-8;
   double weight_decay = 0.1;
   std::vector<std::string> no_decay = {};  ///< no decay where the name contains one of these
-  bool fused = true;  ///< LibTorch's fused update; false = the same in plain operations
+  bool fused = true;  ///< one pass over all buffers; false = the same in plain operations
+  at::ScalarType state_dtype = at::kFloat;  ///< of the moments; bfloat16 only where fused
+  std::uint64_t seed = 0;                   ///< of what is rounded at random
 };
 
 /// The options that [optimizer] asks for; Adam is AdamW without weight decay.
-AdamWOptions adamw_options(const OptimizerSection& section);
+AdamWOptions adamw_options(const OptimizerSection& section, std::uint64_t seed = 0);
 
 /// The moments of one unit, laid out as the unit's flat buffers; what a checkpoint keeps.
 struct MomentState {
   std::string unit;
-  at::Tensor exp_avg;     ///< float32, zero in padding
-  at::Tensor exp_avg_sq;  ///< float32, zero in padding
+  at::Tensor exp_avg;     ///< float32 or bfloat16, zero in padding
+  at::Tensor exp_avg_sq;  ///< the same
 };
 
 class AdamW {
@@ -41,13 +44,16 @@ class AdamW {
   /// `units` outlives the optimizer; moments start at zero.
   AdamW(std::vector<parallel::FlatUnit>& units, AdamWOptions options);
 
-  /// One update of every unit's `master` from its `grad`. Gradients are scaled by
-  /// `clip_coefficient` ([] float32) in place first, unless it is undefined. The caller
-  /// tells the parameters that weights have changed. The count of steps is the caller's:
-  /// state.step. Nothing but the gradients changes where `skip` ([] float32 on the device, or
-  /// undefined) is 1.
+  /// One update of every unit's weights from its `grad`, which is scaled by `clip_coefficient` ([]
+  /// float32) first, unless it is undefined; the plain update leaves it scaled. The caller tells
+  /// the parameters that weights have changed. The count of steps is the caller's: state.step.
+  /// Weights and moments stay as they are where `skip` ([] float32 on the device, or undefined) is
+  /// 1. `averages`, if any, then follow the weights, by state.average_share.
   void step(const StepState& state, const at::Tensor& clip_coefficient = {},
-            const at::Tensor& skip = {});
+            const at::Tensor& skip = {}, Ema* averages = nullptr);
+
+  /// Whether step() also writes FlatUnit::copy: FlatParameters::weights_changed wants to know.
+  bool writes_copies() const { return options_.fused; }
 
   /// One entry per unit, in order; contents may be overwritten by a loader.
   std::vector<MomentState>& moments() { return moments_; }
@@ -64,8 +70,8 @@ class AdamW {
   const std::vector<Segment>& segments() const { return segments_; }
 
  private:
-  void fused_step(const StepState& state, bool decay, const std::optional<at::Tensor>& grad_scale,
-                  const at::Tensor& skip);
+  void fused_step(const StepState& state, const Segment& segment, const at::Tensor& clip,
+                  const at::Tensor& skip, const Ema* averages) const;
   void plain_step(const StepState& state, const Segment& segment);
 
   std::vector<parallel::FlatUnit>& units_;

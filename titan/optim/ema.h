@@ -1,4 +1,5 @@
-// ema.h: exponential moving average of the weights, float32, laid out as the flat buffers.
+// ema.h: exponential moving average of the weights, float32 however the weights are kept, laid out
+// as the flat buffers.
 #pragma once
 
 #include <cstdint>
@@ -22,18 +23,22 @@ EmaOptions ema_options(const EmaSection& section);
 
 class Ema {
  public:
-  /// Starts as a copy of the weights. `parameters` outlives the average.
+  /// Starts as a copy of the weights, rounded to float32. `parameters` outlives the average.
   Ema(parallel::FlatParameters& parameters, EmaOptions options);
 
-  /// After optimizer step `step` (counted from 1): average <- decay average + (1 - decay) weights,
-  /// where interval divides `step`.
+  /// Share of the weights in the average after optimizer step `step` (counted from 1): 1 - decay
+  /// where interval divides `step`, else 0; 1 before start_step.
+  double share(int64_t step) const;
+  /// average <- (1 - share) average + share weights. AdamW does it in its own pass where it can.
   void update(int64_t step);
 
   /// Makes the average a copy of the weights again.
   void copy_weights();
 
   /// Exchanges the contents of weights and average (no storage moves); the model computes with the
-  /// other from its next pass on. Twice gives every bit back.
+  /// other from its next pass on. Twice gives every bit back. Where weights are bfloat16 alone, the
+  /// shadows are no averages in between: they hold the 16 bits of them that did not fit, and the
+  /// weights.
   void swap();
 
   /// The average of each unit, in order, as its flat buffers; contents may be overwritten by a
@@ -59,6 +64,7 @@ class Ema {
   parallel::FlatParameters& parameters_;
   EmaOptions options_;
   std::vector<at::Tensor> shadows_;
+  bool swapped_ = false;
 };
 
 }  // namespace titan::optim

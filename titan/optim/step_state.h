@@ -16,19 +16,22 @@ namespace titan::optim {
 struct StepState {
   std::int64_t host_step = 0;  ///< optimizer step being made, 1, 2, ...
   double host_lr = 0;
-  at::Tensor step;  ///< [] float32, host_step (exact up to 2^24)
-  at::Tensor lr;    ///< [] float32, host_lr: the dtype the fused update reads on a GPU
+  at::Tensor step;           ///< [] float32, host_step (exact up to 2^24)
+  at::Tensor lr;             ///< [] float32, host_lr
+  at::Tensor average_share;  ///< [] float32: of the new weights in their average (Ema::share)
 
   explicit StepState(const at::Device& device)
       : step(at::zeros({}, at::TensorOptions().device(device).dtype(at::kFloat))),
-        lr(at::zeros_like(step)) {}
+        lr(at::zeros_like(step)),
+        average_share(at::zeros_like(step)) {}
 
   /// Sets the step that is about to be made, before the update (and outside a captured graph).
-  void begin(std::int64_t new_step, double new_lr) {
+  void begin(std::int64_t new_step, double new_lr, double new_average_share = 0) {
     host_step = new_step;
     host_lr = new_lr;
     step.fill_(static_cast<double>(new_step));
     lr.fill_(new_lr);
+    average_share.fill_(new_average_share);
   }
 };
 

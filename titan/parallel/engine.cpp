@@ -9,10 +9,28 @@ at::ScalarType dtype_named(const std::string& name) {
   return name == "bfloat16" ? at::kBFloat16 : at::kFloat;
 }
 
+/// Micro-batches of a step; the trainer refuses what does not divide.
+int64_t accumulation_of(const TrainingSection& training, const DeviceMesh& mesh) {
+  const int64_t pass = training.batch_size * mesh.dp_size();
+  return training.global_batch_size <= pass ? 1 : training.global_batch_size / pass;
+}
+
+MasterWeights master_weights(const OptimizerSection& section) {
+  if (section.master_weights == "remainder") return MasterWeights::kRemainder;
+  if (section.master_weights == "stochastic") return MasterWeights::kStochastic;
+  return MasterWeights::kFloat32;
+}
+
 }  // namespace
 
 at::ScalarType compute_dtype(const JobConfig& config) {
   return dtype_named(config.training.mixed_precision_param);
+}
+
+at::ScalarType gradient_dtype(const JobConfig& config, int64_t accumulation) {
+  const bool narrow = compute_dtype(config) == at::kBFloat16 &&
+                      dtype_named(config.training.mixed_precision_reduce) == at::kBFloat16;
+  return narrow && accumulation == 1 ? at::kBFloat16 : at::kFloat;
 }
 
 StatusOr<EngineOptions> engine_options(const JobConfig& config, const DeviceMesh& mesh,
@@ -20,6 +38,8 @@ StatusOr<EngineOptions> engine_options(const JobConfig& config, const DeviceMesh
   const ParallelismSection& parallelism = config.parallelism;
   EngineOptions options;
   options.parameters.compute_dtype = compute_dtype(config);
+  options.parameters.master = master_weights(config.optimizer);
+  options.parameters.grad_dtype = gradient_dtype(config, accumulation_of(config.training, mesh));
   options.parameters.shard = {.rank = mesh.coordinate("dp_shard"), .ranks = mesh.dims().dp_shard};
   options.parameters.device = device;
   options.parameters.offload = config.training.enable_cpu_offload;

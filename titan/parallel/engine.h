@@ -33,6 +33,10 @@ struct EngineOptions {
 /// training.mixed_precision_param.
 at::ScalarType compute_dtype(const JobConfig& config);
 
+/// Of stored gradients: bfloat16 where backward and the sums over ranks give nothing else;
+/// micro-batches are added up in float32.
+at::ScalarType gradient_dtype(const JobConfig& config, int64_t accumulation);
+
 /// What a job's settings ask for on a mesh; an error names the setting.
 StatusOr<EngineOptions> engine_options(const JobConfig& config, const DeviceMesh& mesh,
                                        at::Device device);

@@ -43,8 +43,8 @@ void take_over(const FlatUnit& unit, const UnitLayout& layout,
     for (std::size_t i = 0; i < leaves.size(); ++i) {
       if (layout.parameters[i].name != fragment.name || leaves[i].is_meta()) continue;
       const at::Tensor values = leaves[i].detach().reshape({-1});
-      fragment_view(unit.master, fragment)
-          .copy_(values.narrow(0, fragment.global_offset, fragment.length));
+      fragment_view(unit.weights(), fragment)
+          .assign(values.narrow(0, fragment.global_offset, fragment.length));
     }
   }
 }
@@ -55,22 +55,32 @@ at::Tensor fragment_view(const at::Tensor& flat, const Fragment& fragment) {
   return flat.narrow(0, fragment.local_offset, fragment.length);
 }
 
+FlatValues fragment_view(const FlatValues& flat, const Fragment& fragment) {
+  return flat.narrow(fragment.local_offset, fragment.length);
+}
+
 at::TensorOptions FlatParameters::compute_options() const {
   return at::TensorOptions().device(device_).dtype(options_.compute_dtype);
+}
+
+at::TensorOptions FlatParameters::state_options(at::ScalarType dtype) const {
+  return at::TensorOptions().dtype(dtype).device(options_.offload ? at::kCPU : device_);
 }
 
 FlatParameters::FlatParameters(const std::vector<ModelUnit>& units,
                                const FlatParametersOptions& options)
     : options_(options), device_(options.device.value_or(device_of(units))) {
   const at::NoGradGuard no_grad;
+  TITAN_CHECK(
+      options_.master == MasterWeights::kFloat32 || options_.compute_dtype == at::kBFloat16,
+      "[flat parameters] weights are kept in bfloat16 only where the model computes in it (",
+      options_.compute_dtype, ")");
   int64_t gradients = 0;
   for (const ModelUnit& unit : units) {
     layouts_.push_back(lay_out_unit(unit.name, shapes_of(unit), options_.shard.ranks));
     if (layouts_.back().trainable()) gradients += layouts_.back().shard_length;
   }
-  const auto state =
-      at::TensorOptions().dtype(at::kFloat).device(options_.offload ? at::kCPU : device_);
-  gradients_ = at::zeros({gradients}, state);
+  gradients_ = at::zeros({gradients}, state_options(options_.grad_dtype));
   whole_.resize(units.size());
   int64_t start = 0;
   for (std::size_t u = 0; u < units.size(); ++u) {
@@ -79,7 +89,8 @@ FlatParameters::FlatParameters(const std::vector<ModelUnit>& units,
     units_.push_back({.name = layout.name,
                       .fragments = fragments_of(layout, options_.shard.rank),
                       .master = {},
-                      .grad = gradients_.narrow(0, start, length)});
+                      .grad = gradients_.narrow(0, start, length),
+                      .first_element = options_.shard.rank * layout.shard_length});
     start += length;
     place(u, units[u].parameters);
   }
@@ -90,13 +101,18 @@ void FlatParameters::place(std::size_t unit, const std::vector<at::Tensor>& leav
   const UnitLayout& layout = layouts_[unit];
   FlatUnit& flat = units_[unit];
   for (std::size_t i = 0; i < leaves.size(); ++i) check_leaf(layout.parameters[i].name, leaves[i]);
-  const int64_t first = options_.shard.rank * layout.shard_length;
   if (options_.resident) whole_[unit] = at::zeros({layout.length}, compute_options());
-  // In float32 the slice is part of the whole buffer: the update writes what the model reads.
-  const bool in_place =
-      options_.resident && options_.compute_dtype == at::kFloat && !options_.offload;
-  flat.master = in_place ? whole_[unit].narrow(0, first, layout.shard_length)
-                         : at::zeros({layout.shard_length}, gradients_.options());
+  // In the model's dtype the slice is part of the whole buffer: the update writes what it reads.
+  const at::ScalarType dtype =
+      options_.master == MasterWeights::kFloat32 ? at::kFloat : at::kBFloat16;
+  const bool in_place = options_.resident && options_.compute_dtype == dtype && !options_.offload;
+  flat.master = in_place ? whole_[unit].narrow(0, flat.first_element, layout.shard_length)
+                         : at::zeros({layout.shard_length}, state_options(dtype));
+  if (options_.resident && !in_place && !options_.offload &&
+      options_.compute_dtype == at::kBFloat16)
+    flat.copy = whole_[unit].narrow(0, flat.first_element, layout.shard_length);
+  if (options_.master == MasterWeights::kRemainder)
+    flat.remainder = at::zeros({layout.shard_length}, state_options(at::kShort));
   take_over(flat, layout, leaves);
   storages_.emplace_back(layout, leaves, options_.compute_dtype, device_);
   if (options_.resident) storages_.back().point_at(whole_[unit]);
@@ -105,9 +121,14 @@ void FlatParameters::place(std::size_t unit, const std::vector<at::Tensor>& leav
 void FlatParameters::initialize(Model& model, std::uint64_t seed) {
   for (const FlatUnit& unit : units_) {
     for (const Fragment& fragment : unit.fragments) {
-      model.initialize_parameter(
-          seed, fragment.name,
-          {fragment_view(unit.master, fragment), fragment.shape, fragment.global_offset});
+      const FlatValues kept = fragment_view(unit.weights(), fragment);
+      // Values are drawn in float32: the same ones, whatever is kept of them.
+      const bool direct = kept.stored.scalar_type() == at::kFloat;
+      const at::Tensor values =
+          direct ? kept.stored : at::zeros({fragment.length}, state_options(at::kFloat));
+      model.initialize_parameter(seed, fragment.name,
+                                 {values, fragment.shape, fragment.global_offset});
+      if (!direct) kept.assign(values);
     }
   }
   weights_changed();

@@ -85,6 +85,9 @@ void GradientReduction::begin_step(int64_t accumulation) {
               "[gradients] a step has at least one micro-batch (accumulation=", accumulation, ")");
   TITAN_CHECK(buckets_.empty() && scatters_.empty(),
               "[gradients] finish() must end a step before the next begins");
+  TITAN_CHECK(accumulation == 1 || parameters_.gradients().scalar_type() == at::kFloat,
+              "[gradients] micro-batches are added up in float32 (gradients=",
+              parameters_.gradients().scalar_type(), ", accumulation=", accumulation, ")");
   accumulation_ = accumulation;
   micro_batch_ = -1;
   next_unit_ = 0;
@@ -164,7 +167,7 @@ void GradientReduction::start_scatter(std::size_t unit, const at::Tensor& whole,
   }
   const at::Tensor& grad = parameters_.units()[unit].grad;
   const bool first = keeps_whole() || micro_batch_ == 0;
-  if (first && grad.device() == input.device() && options_.dtype == at::kFloat) {
+  if (first && grad.device() == input.device() && options_.dtype == grad.scalar_type()) {
     scatter.output = grad;
   } else {
     scatter.output_slot = messages_.acquire(grad.numel(), options_.dtype);

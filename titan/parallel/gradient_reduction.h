@@ -15,7 +15,7 @@
 namespace titan::parallel {
 
 struct GradientReductionOptions {
-  /// In which sums over ranks are taken; micro-batches are always added in float32.
+  /// In which sums over ranks are taken; micro-batches are added in the gradients' own dtype.
   at::ScalarType dtype = at::kFloat;
   /// Neighbouring units are summed over replicas together until a message has this size: small
   /// messages cost latency, a single big one cannot overlap with backward. 25 MB is the size that
@@ -26,7 +26,8 @@ struct GradientReductionOptions {
   bool each_micro_batch = false;
 };
 
-/// Adds gradients up in float32, whatever the dtype of computation, and sums them over the ranks
+/// Adds gradients up in float32, whatever the dtype of computation (engine_options keeps bfloat16
+/// ones only where a step has a single micro-batch), and sums them over the ranks
 /// while backward goes on: reduce-scatter over those that hold slices, then all-reduce over the
 /// replicas. Plain sums: the loss already divides by the global batch. One step: begin_step(n); n
 /// times { begin_micro_batch(i); add(unit, ...) from the last unit to the first }; finish().

@@ -51,7 +51,8 @@ void UnitGather::begin(std::size_t unit) {
   const at::Tensor mine =
       whole.narrow(0, parameters_.options().shard.rank * layout.shard_length, layout.shard_length);
   const at::Tensor& master = parameters_.units()[unit].master;
-  if (mine.data_ptr() != master.data_ptr()) mine.copy_(master, /*non_blocking=*/true);
+  if (mine.data_ptr() != master.data_ptr() && !parameters_.copy_follows(unit, state.version))
+    mine.copy_(master, /*non_blocking=*/true);
   state.pending = ranks_.all_gather_async_(whole, mine);
   state.version = parameters_.version();
   // A unit that is gathered again holds what it held before: that is no change.

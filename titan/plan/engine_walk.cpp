@@ -9,15 +9,15 @@ constexpr std::size_t kScattersInFlight = 2;  // as GradientReduction
 StaticBytes static_bytes(const std::vector<parallel::UnitLayout>& units, const EngineShape& shape,
                          bool averages) {
   StaticBytes bytes;
-  const bool in_place = shape.resident && shape.compute_size == kFloat && !shape.offload;
+  const bool in_place = shape.resident && shape.compute_size == shape.weight_size && !shape.offload;
   for (const parallel::UnitLayout& unit : units) {
-    const int64_t slice = unit.shard_length * kFloat;
+    const int64_t slice = unit.shard_length;
     if (shape.resident) bytes.parameters += unit.length * shape.compute_size;
-    if (!in_place) bytes.master += slice;
-    if (averages) bytes.averages += slice;
+    bytes.master += slice * ((in_place ? 0 : shape.weight_size) + shape.remainder_size);
+    if (averages) bytes.averages += slice * kFloat;
     if (!unit.trainable()) continue;
-    bytes.gradients += slice;
-    bytes.moments += 2 * slice;
+    bytes.gradients += slice * shape.gradient_size;
+    bytes.moments += 2 * slice * shape.moment_size;
     if (shape.keeps_whole_gradients()) {
       // One rank's slice is the whole, and serves as such.
       const bool is_slice = !shape.sharded() && !shape.offload;
@@ -107,7 +107,7 @@ void EngineWalk::start_scatter(std::size_t unit, std::optional<std::size_t> slot
   if (!slot && shape_.reduce_size != kFloat)
     scatter.input_slot = messages_.acquire(layout.length * shape_.reduce_size);
   const bool first = whole_kept || micro_batch_ == 0;
-  if (!first || shape_.offload || shape_.reduce_size != kFloat)
+  if (!first || shape_.offload || shape_.reduce_size != shape_.gradient_size)
     scatter.output_slot = messages_.acquire(layout.shard_length * shape_.reduce_size);
   if (shape_.sharded()) {
     reduced_bytes_ += layout.length * shape_.reduce_size;
@@ -124,7 +124,7 @@ void EngineWalk::complete_oldest_scatter() {
   live_.subtract(scatter.in_flight);
   if (scatter.output_slot) {
     const bool adds = !(shape_.resident || shape_.keeps_whole_gradients()) && micro_batch_ > 0;
-    if (adds && (shape_.reduce_size != kFloat || shape_.offload)) {
+    if (adds && (shape_.reduce_size != shape_.gradient_size || shape_.offload)) {
       const int64_t converted = units_[scatter.unit].shard_length * kFloat;
       live_.add(converted);
       live_.subtract(converted);
@@ -145,7 +145,7 @@ void EngineWalk::reduce_over_replicas(int64_t begin) {
   unreduced_end_ = begin;
   if (shape_.replicas == 1 || length == 0) return;
   reduced_bytes_ += length * shape_.reduce_size;
-  if (shape_.reduce_size == kFloat && !shape_.offload) return;
+  if (shape_.reduce_size == shape_.gradient_size && !shape_.offload) return;
   bucket_copies_ += length * shape_.reduce_size;
   live_.add(length * shape_.reduce_size);
 }

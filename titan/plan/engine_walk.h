@@ -24,6 +24,10 @@ struct EngineShape {
   bool offload = false;
   int64_t compute_size = 4;
   int64_t reduce_size = 4;
+  int64_t weight_size = 4;     ///< of the weights that are updated
+  int64_t remainder_size = 0;  ///< of what is kept beside them
+  int64_t gradient_size = 4;
+  int64_t moment_size = 4;
   parallel::Reshard reshard = parallel::Reshard::kDefault;
   int64_t prefetch = 1;
   int64_t bucket_bytes = 25LL << 20;
@@ -43,8 +47,8 @@ struct EngineShape {
 /// with offload.
 struct StaticBytes {
   int64_t parameters = 0;       ///< whole units in the compute dtype, where they stay
-  int64_t master = 0;           ///< float32 slices, where they are not part of the whole units
-  int64_t gradients = 0;        ///< float32 slices
+  int64_t master = 0;           ///< slices, where they are not part of the whole units
+  int64_t gradients = 0;        ///< slices
   int64_t whole_gradients = 0;  ///< float32, whole
   int64_t moments = 0;          ///< of AdamW
   int64_t averages = 0;         ///< EMA

@@ -47,21 +47,27 @@ StatusOr<EngineShape> engine_shape(const Layout& layout) {
   TITAN_ASSIGN_OR_RETURN(
       const parallel::EngineOptions options,
       parallel::engine_options(layout.config, parallel::DeviceMesh(layout.dims, 0), layout.device));
+  const parallel::MasterWeights master = options.parameters.master;
   const auto size = [](at::ScalarType type) {
     return static_cast<int64_t>(c10::elementSize(type));
   };
-  return EngineShape{.shard_ranks = layout.dims.dp_shard,
-                     .replicas = layout.dims.dp_replicate,
-                     .resident = options.parameters.resident,
-                     .offload = options.parameters.offload,
-                     .compute_size = size(options.parameters.compute_dtype),
-                     .reduce_size = size(options.reduction.dtype),
-                     .reshard = options.reshard,
-                     .prefetch = options.prefetch,
-                     .bucket_bytes = options.reduction.bucket_bytes,
-                     .each_micro_batch = options.reduction.each_micro_batch,
-                     .accumulation = layout.accumulation,
-                     .copies_in_flight = layout.device == c10::DeviceType::CPU};
+  return EngineShape{
+      .shard_ranks = layout.dims.dp_shard,
+      .replicas = layout.dims.dp_replicate,
+      .resident = options.parameters.resident,
+      .offload = options.parameters.offload,
+      .compute_size = size(options.parameters.compute_dtype),
+      .reduce_size = size(options.reduction.dtype),
+      .weight_size = master == parallel::MasterWeights::kFloat32 ? 4 : 2,
+      .remainder_size = master == parallel::MasterWeights::kRemainder ? 2 : 0,
+      .gradient_size = size(parallel::gradient_dtype(layout.config, layout.accumulation)),
+      .moment_size = layout.config.optimizer.state_dtype == "bfloat16" ? 2 : 4,
+      .reshard = options.reshard,
+      .prefetch = options.prefetch,
+      .bucket_bytes = options.reduction.bucket_bytes,
+      .each_micro_batch = options.reduction.each_micro_batch,
+      .accumulation = layout.accumulation,
+      .copies_in_flight = layout.device == c10::DeviceType::CPU};
 }
 
 StatusOr<MemoryPlan> plan_memory(const ShapeModel& model, const Layout& layout) {

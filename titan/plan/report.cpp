@@ -53,9 +53,15 @@ StatusOr<StepWork> step_work(const ShapeModel& model, const Layout& layout, cons
   work.flops =
       samples * (static_cast<double>(flops.train) + again * static_cast<double>(flops.forward));
   // Weights, gradients and two moments read, weights and moments written; the copy in the compute
-  // dtype; the average.
+  // dtype, where weights are not kept in it; the average.
+  const bool in_pass = shape.resident && !shape.offload;
+  const int64_t copy = shape.compute_size == shape.weight_size
+                           ? 0
+                           : shape.compute_size + (in_pass ? 0 : shape.weight_size);
   work.optimizer_bytes =
-      slice * (28 + (shape.compute_size == 4 ? 0 : 6) + (layout.config.ema.enable ? 12 : 0));
+      slice *
+      static_cast<double>(2 * (shape.weight_size + shape.remainder_size) + shape.gradient_size +
+                          4 * shape.moment_size + copy + (layout.config.ema.enable ? 8 : 0));
   work.gathered_bytes = static_cast<double>(plan.step.gathered) * (shape.resident ? 1 : repeated);
   if (shape.sharded()) {
     for (const parallel::UnitLayout& unit : units)

@@ -148,8 +148,7 @@ Status PromptModelOfRun::load() {
                          whole_model(engine_->parameters(), rank_group(job_)));
   TITAN_RETURN_IF_ERROR(load_published_weights(
       weights_.path, *spec_.weight_formats,
-      checkpoint::items_of(weights_.averages ? "ema" : "model", engine_->parameters().units(),
-                           &parallel::FlatUnit::master),
+      checkpoint::weight_items(weights_.averages ? "ema" : "model", engine_->parameters().units()),
       whole, /*verify=*/job_.rank.is_main()));
   engine_->parameters().weights_changed();
   return ok_status();

@@ -48,7 +48,7 @@ std::string parameter_card(const parallel::FlatParameters& parameters) {
 }  // namespace
 
 CheckpointItems model_items(const parallel::FlatParameters& parameters) {
-  return checkpoint::items_of("model", parameters.units(), &parallel::FlatUnit::master);
+  return checkpoint::weight_items("model", parameters.units());
 }
 
 CheckpointItems moment_items(const parallel::FlatParameters& parameters,

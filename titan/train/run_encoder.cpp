@@ -55,8 +55,7 @@ Status RunEncoder::share(const EncoderPart& part, const parallel::EngineOptions&
       // Nothing is ever reduced, but the engine wants the ranks that hold slices.
       parallel::MeshGroups{.gather = ranks, .reduce = ranks, .replicate = {}}, options);
   const std::vector<parallel::FlatUnit>& units = engine->parameters().units();
-  TITAN_RETURN_IF_ERROR(
-      load(part, checkpoint::items_of("model", units, &parallel::FlatUnit::master), whole));
+  TITAN_RETURN_IF_ERROR(load(part, checkpoint::weight_items("model", units), whole));
   engine->parameters().weights_changed();
   for (const parallel::FlatUnit& unit : units)
     parameter_bytes_ += static_cast<int64_t>(unit.master.nbytes());

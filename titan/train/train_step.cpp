@@ -30,7 +30,7 @@ Status TrainStep::build(const TrainStepContext& context) {
   const auto& parallelize = spec.parallelize ? spec.parallelize : parallel::default_parallelize;
   TITAN_ASSIGN_OR_RETURN(runner_, parallelize(model_, mesh, config, hooks_.get()));
   optimizer_ = std::make_unique<optim::AdamW>(engine_->parameters().units(),
-                                              optim::adamw_options(config.optimizer));
+                                              optim::adamw_options(config.optimizer, seed));
   if (config.ema.enable)
     ema_ = std::make_unique<optim::Ema>(engine_->parameters(), optim::ema_options(config.ema));
   return ok_status();
@@ -51,7 +51,7 @@ at::Tensor TrainStep::micro_batch(Batch batch, FiniteGuard* guard) {
 StatusOr<StepResult> TrainStep::run(int64_t number, double lr,
                                     const std::function<StatusOr<Batch>()>& next_batch,
                                     FiniteGuard* guard) {
-  state_.begin(number, lr);
+  state_.begin(number, lr, ema_ ? ema_->share(number) : 0);
   engine_->begin_step(batches_.accumulation);
   at::Tensor loss_sum;
   for (int64_t i = 0; i < batches_.accumulation; ++i) {
@@ -69,9 +69,8 @@ StatusOr<StepResult> TrainStep::run(int64_t number, double lr,
       optim::global_grad_norm(engine_->parameters().units(),
                               [&](const at::Tensor& sum) { engine_->sum_over_shards_(sum); });
   optimizer_->step(state_, max_norm_ > 0 ? optim::clip_coefficient(norm, max_norm_) : at::Tensor(),
-                   guard != nullptr ? guard->end_step(number, norm) : at::Tensor());
-  engine_->parameters().weights_changed();
-  if (ema_) ema_->update(number);
+                   guard != nullptr ? guard->end_step(number, norm) : at::Tensor(), ema_.get());
+  engine_->parameters().weights_changed(/*with_copies=*/optimizer_->writes_copies());
   return StepResult{loss_sum * static_cast<double>(dp_size_), norm, lr};
 }
 
