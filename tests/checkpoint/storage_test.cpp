@@ -1,10 +1,12 @@
 // Weights and moments change their storage between a save and a load.
 #include "tests/support/catch.h"
 
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/ops/randn.h>
+
 #include "titan/checkpoint/checkpoint_manager.h"
 #include "titan/checkpoint/weights.h"
 
-#include "tests/checkpoint/read_weights.h"
 #include "tests/checkpoint/small_state.h"
 #include "tests/support/temporary_folder.h"
 

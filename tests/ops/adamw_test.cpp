@@ -10,6 +10,8 @@
 #include <ATen/ops/_fused_adamw.h>
 
 #include "titan/base/check.h"
+#include "titan/base/philox.h"
+#include "titan/kernels/cpu/random_words.h"
 #include "titan/parallel/flat_values.h"
 
 #include "tests/ops/op_testing.h"
@@ -304,6 +306,19 @@ TEST_CASE("adamw_ gives the same bits on every vector width, cut and number of t
         REQUIRE(same_bits(run.average, expected.average));
       }
     }
+  }
+}
+
+TEST_CASE("random words are the blocks of base/philox.h on every vector width", "[ops]") {
+  const SimdScope simd(GENERATE(SimdLevel::kBaseline, SimdLevel::kAvx2, SimdLevel::kAvx512));
+  namespace cpu = kernels::cpu;
+  constexpr std::uint64_t kKey = 0x123456789ABCDEF0U, kSample = 0xFEDCBA9876543210U;
+  constexpr std::uint32_t kFirst = 0xFFFFFFE8U, kEpoch = 77;  // the counter runs over
+  std::uint32_t words[3 * cpu::kPhiloxBatchWords];
+  cpu::random_words({kKey, kSample, kEpoch}, kFirst, 3, words);
+  for (std::uint32_t block = 0; block < 3 * cpu::kPhiloxBatch; ++block) {
+    const PhiloxBlock expected = philox4x32(kKey, kFirst + block, kSample, kEpoch);
+    for (std::uint32_t w = 0; w < 4; ++w) REQUIRE(words[4 * block + w] == expected.word[w]);
   }
 }
 

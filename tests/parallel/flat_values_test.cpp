@@ -3,6 +3,7 @@
 #include "titan/parallel/flat_parameters.h"
 
 #include <cmath>
+#include <limits>
 
 #include <torch/torch.h>
 

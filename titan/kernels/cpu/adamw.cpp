@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "titan/kernels/adamw_math.h"
+#include "titan/kernels/cpu/random_words.h"
 #include "titan/kernels/cpu/simd.h"
 
 namespace titan::kernels::cpu {
@@ -12,80 +13,9 @@ namespace {
 
 constexpr int64_t kElementsPerTask = 16 * 1024;
 constexpr int64_t kBlock = 1024;
-constexpr int64_t kLanes = 16;  // Philox blocks abreast
-constexpr int64_t kPerPhilox = 8;
-
-struct DrawArgs {
-  std::uint64_t key, stream;
-  std::uint32_t epoch;
-};
-
-/// Sixteen Philox blocks from `block` on (philox4x32 of base/philox.h), word by word.
-TITAN_INLINE void draw_lanes(const DrawArgs& args, std::uint32_t block, std::uint32_t* out) {
-  alignas(64) std::uint32_t c0[kLanes], c1[kLanes], c2[kLanes], c3[kLanes];
-  for (std::uint32_t i = 0; i < kLanes; ++i) {
-    c0[i] = block + i;
-    c1[i] = static_cast<std::uint32_t>(args.stream);
-    c2[i] = static_cast<std::uint32_t>(args.stream >> 32);
-    c3[i] = args.epoch;
-  }
-  auto k0 = static_cast<std::uint32_t>(args.key);
-  auto k1 = static_cast<std::uint32_t>(args.key >> 32);
-#pragma GCC unroll 1
-  for (int round = 0; round < 10; ++round) {
-#pragma omp simd simdlen(16)
-    for (int i = 0; i < kLanes; ++i) {
-      const std::uint64_t p0 = std::uint64_t{0xD2511F53U} * c0[i];
-      const std::uint64_t p1 = std::uint64_t{0xCD9E8D57U} * c2[i];
-      c0[i] = static_cast<std::uint32_t>(p1 >> 32) ^ c1[i] ^ k0;
-      c1[i] = static_cast<std::uint32_t>(p1);
-      c2[i] = static_cast<std::uint32_t>(p0 >> 32) ^ c3[i] ^ k1;
-      c3[i] = static_cast<std::uint32_t>(p0);
-    }
-    k0 += 0x9E3779B9U;
-    k1 += 0xBB67AE85U;
-  }
-#pragma omp simd
-  for (int i = 0; i < kLanes; ++i) {
-    out[4 * i] = c0[i];
-    out[4 * i + 1] = c1[i];
-    out[4 * i + 2] = c2[i];
-    out[4 * i + 3] = c3[i];
-  }
-}
-
-constexpr int64_t kBatches = kBlock / (kLanes * kPerPhilox) + 2;  // what may start inside a block
-constexpr int64_t kBatchWords = 4 * kLanes;
-
-/// Blocks first, first + 1, ... in whole batches. Not inlined: one copy for each instruction set.
-using DrawFunction = void (*)(const DrawArgs&, std::uint32_t first, int64_t batches,
-                              std::uint32_t* out);
-TITAN_INLINE void draw_batches(const DrawArgs& args, std::uint32_t first, int64_t batches,
-                               std::uint32_t* out) {
-  for (int64_t b = 0; b < batches; ++b)
-    draw_lanes(args, first + static_cast<std::uint32_t>(b * kLanes), out + b * kBatchWords);
-}
-TITAN_TARGET_AVX512 void draw_avx512(const DrawArgs& args, std::uint32_t first, int64_t batches,
-                                     std::uint32_t* out) {
-  draw_batches(args, first, batches, out);
-}
-TITAN_TARGET_AVX2 void draw_avx2(const DrawArgs& args, std::uint32_t first, int64_t batches,
-                                 std::uint32_t* out) {
-  draw_batches(args, first, batches, out);
-}
-void draw_baseline(const DrawArgs& args, std::uint32_t first, int64_t batches, std::uint32_t* out) {
-  draw_batches(args, first, batches, out);
-}
-DrawFunction draw_function() {
-  switch (simd_level()) {
-    case SimdLevel::kAvx512:
-      return draw_avx512;
-    case SimdLevel::kAvx2:
-      return draw_avx2;
-    default:
-      return draw_baseline;
-  }
-}
+constexpr int64_t kPerPhilox = 8;  // elements whose sixteen bits one block gives
+constexpr int64_t kPerBatch = kPhiloxBatch * kPerPhilox;
+constexpr int64_t kBatches = kBlock / kPerBatch + 2;  // what may start inside a block
 
 struct AdamWArgs {
   const AdamWRun* run;
@@ -93,24 +23,23 @@ struct AdamWArgs {
   float step;
   bool skip;
   float average_weight;
-  DrawFunction draw;
 };
 
 struct Buffers {
   alignas(64) float weight[kBlock], grad[kBlock], first[kBlock], second[kBlock];
-  std::uint16_t random[kBatches * kLanes * kPerPhilox];
+  std::uint16_t random[kBatches * kPerBatch];
 };
 
 /// Sixteen random bits for each of `count` elements from `at` on; they lie in the buffer.
 const std::uint16_t* draw(const AdamWArgs& args, AdamWRounding rounding, int64_t at, int64_t count,
                           Buffers& buffers) {
-  alignas(64) std::uint32_t words[kBatches * kBatchWords];
+  alignas(64) std::uint32_t words[kBatches * kPhiloxBatchWords];
   const int64_t element = args.run->first_element + at;
   const int64_t start = element % kPerPhilox;
-  const int64_t batches = (start + count + kLanes * kPerPhilox - 1) / (kLanes * kPerPhilox);
-  args.draw({args.run->key, args.run->stream, adamw_epoch(args.step, rounding)},
-            static_cast<std::uint32_t>(element / kPerPhilox), batches, words);
-  std::memcpy(buffers.random, words, static_cast<std::size_t>(batches * kBatchWords) * 4);
+  const int64_t batches = (start + count + kPerBatch - 1) / kPerBatch;
+  random_words({args.run->key, args.run->stream, adamw_epoch(args.step, rounding)},
+               static_cast<std::uint32_t>(element / kPerPhilox), batches, words);
+  std::memcpy(buffers.random, words, static_cast<std::size_t>(batches * kPhiloxBatchWords) * 4);
   return buffers.random + start;
 }
 
@@ -247,10 +176,8 @@ void adamw_cpu(const AdamWRun& run) {
       &run,
       adamw_factors(*run.step, *run.lr, run.clip != nullptr ? *run.clip : 1.0F, run.beta1,
                     run.beta2, run.eps, run.weight_decay),
-      *run.step,
-      run.skip != nullptr && *run.skip != 0.0F,
-      run.average_weight != nullptr ? *run.average_weight : 0.0F,
-      cpu::draw_function()};
+      *run.step, run.skip != nullptr && *run.skip != 0.0F,
+      run.average_weight != nullptr ? *run.average_weight : 0.0F};
   const int64_t tasks = (run.count + cpu::kElementsPerTask - 1) / cpu::kElementsPerTask;
   cpu::run_tasks(tasks, run.count > cpu::kParallelElements, cpu::adamw_for(run.state_type), args);
 }
