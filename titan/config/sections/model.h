@@ -39,6 +39,7 @@ struct EncoderSection {
   int64_t context_in_dim = 4096;
   int64_t vec_in_dim = 768;
   std::optional<std::string> empty_encodings_path;
+  int64_t keep_texts = 0;
 };
 template <class V>
 void visit_fields(EncoderSection& c, V&& v) {
@@ -64,6 +65,10 @@ void visit_fields(EncoderSection& c, V&& v) {
   v("vec_in_dim", c.vec_in_dim, "width of the pooled CLIP encoding", rule::at_least(1));
   v("empty_encodings_path", c.empty_encodings_path,
     "folder with t5_empty.npy and clip_empty.npy, the encodings of the empty prompt");
+  v("keep_texts", c.keep_texts,
+    "n > 0: the encodings of the last n different captions are kept, for data whose captions come "
+    "again; each caption is then encoded alone. Not where ranks share the encoders",
+    rule::at_least(0));
 }
 
 }  // namespace titan

@@ -4,11 +4,13 @@
 #include <utility>
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 
 #include "titan/base/check.h"
 #include "titan/models/flux/encoder_parts.h"
 #include "titan/models/flux/objective.h"
+#include "titan/models/flux/text_cache.h"
 
 namespace titan::models {
 namespace {
@@ -16,12 +18,16 @@ namespace {
 class FluxEncoder : public BatchEncoder {
  public:
   FluxEncoder(const EncoderPlacement& placement, const LatentScaling& scaling, T5Part t5,
-              ClipPart clip, ImagePart image)
+              ClipPart clip, ImagePart image, int64_t keep_texts)
       : placement_(placement),
         scaling_(scaling),
         t5_(std::move(t5)),
         clip_(std::move(clip)),
-        image_(std::move(image)) {}
+        image_(std::move(image)) {
+    // Ranks that share the networks must run them together, whatever each has kept.
+    if (keep_texts > 0 && !placement.shared)
+      kept_texts_ = std::make_unique<TextCache>(static_cast<std::size_t>(keep_texts));
+  }
 
   std::vector<EncoderPart> parts() const override {
     std::vector<EncoderPart> parts;
@@ -42,12 +48,14 @@ class FluxEncoder : public BatchEncoder {
 
  private:
   void encode_image(Batch& batch) const;
+  NamedTensors encode_anew(const std::vector<std::string>& prompts) const;
 
   EncoderPlacement placement_;
   LatentScaling scaling_;
   T5Part t5_;
   ClipPart clip_;
   ImagePart image_;
+  std::unique_ptr<TextCache> kept_texts_;  ///< null where nothing is kept
 };
 
 StatusOr<DataShape> FluxEncoder::encoded_shape(const DataShape& raw) const {
@@ -103,6 +111,23 @@ NamedTensors FluxEncoder::encode_text(const std::vector<std::string>& prompts) c
     fields.set("clip_encodings", at::empty({count, clip_.width}, options));
     return fields;
   }
+  if (!kept_texts_ || prompts.empty()) return encode_anew(prompts);
+  // One at a time: the bits of an encoding must not hang on what stood beside it at first.
+  std::vector<at::Tensor> t5, clip;
+  for (const std::string& prompt : prompts) {
+    const NamedTensors& one =
+        kept_texts_->of(prompt, [&](const std::string& text) { return encode_anew({text}); });
+    t5.push_back(one.get("t5_encodings"));
+    clip.push_back(one.get("clip_encodings"));
+  }
+  fields.set("t5_encodings", at::cat(t5));
+  fields.set("clip_encodings", at::cat(clip));
+  return fields;
+}
+
+NamedTensors FluxEncoder::encode_anew(const std::vector<std::string>& prompts) const {
+  NamedTensors fields;
+  const at::Device device = placement_.device;
   fields.set("t5_encodings", t5_.network->forward(t5_.tokens(prompts, device)));
   fields.set("clip_encodings", clip_.network->forward(clip_.tokens(prompts, device)));
   return fields;
@@ -133,7 +158,7 @@ StatusOr<std::shared_ptr<BatchEncoder>> make_flux_encoder(const JobConfig& job,
   if (!t5 && !image) return std::shared_ptr<BatchEncoder>();
   return std::shared_ptr<BatchEncoder>(std::make_shared<FluxEncoder>(
       placement, LatentScaling{job.encoder.autoencoder_shift, job.encoder.autoencoder_scale},
-      std::move(t5), std::move(clip), image));
+      std::move(t5), std::move(clip), image, job.encoder.keep_texts));
 }
 
 }  // namespace titan::models
