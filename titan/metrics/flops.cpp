@@ -72,6 +72,18 @@ CountedFlops attention_backward(Inputs in) {
   return {.model = 4 * one, .recompute = one};
 }
 
+/// One product for each pass through a layer: forward, the gradient of x, that of the weight.
+int64_t linear_product(const c10::IValue& x, const c10::IValue& weight) {
+  return 2 * x.toTensor().numel() * weight.toTensor().size(0);
+}
+CountedFlops linear(Inputs in) { return {.model = linear_product(in[0], in[1])}; }
+CountedFlops linear_backward(Inputs in) {  // (grad, x, weight, wanted)
+  const c10::List<bool> wanted = in[3].toBoolList();
+  const int64_t products =
+      static_cast<int64_t>(wanted.get(0)) + static_cast<int64_t>(wanted.get(1));
+  return {.model = products * linear_product(in[1], in[2])};
+}
+
 struct Formulas {
   std::mutex mutex;
   std::unordered_map<std::string, FlopFormula> by_name = {
@@ -89,6 +101,8 @@ struct Formulas {
       {"aten::_scaled_dot_product_flash_attention_backward", attention_backward<-2>},
       {"aten::_scaled_dot_product_efficient_attention_backward", attention_backward<-2>},
       {"aten::_scaled_dot_product_cudnn_attention_backward", attention_backward<-2>},
+      {"titan::linear", linear},
+      {"titan::linear_backward", linear_backward},
       {"titan::attention", attention<1>},
       {"titan::float8_product", float8_product},
       {"titan::attention_backward", attention_backward<1>},

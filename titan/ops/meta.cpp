@@ -1,5 +1,6 @@
 // The ops on shapes alone: each allocates what its kernel allocates and computes nothing, so memory
 // can be planned on the device meta without a model's memory.
+#include <array>
 #include <tuple>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "titan/kernels/stream_qkv.h"
 #include "titan/ops/dispatch.h"
 #include "titan/ops/float8_kernel.h"
+#include "titan/ops/matrix_rows.h"
 
 namespace titan::ops {
 namespace {
@@ -97,6 +99,28 @@ std::tuple<Tensor, Tensor, Tensor> attention_backward(const Tensor& grad_in, con
   const Tensor grad = grad_in.contiguous();
   const Tensor q = q_in.contiguous(), k = k_in.contiguous(), v = v_in.contiguous();
   return {at::empty_like(q), at::empty_like(k), at::empty_like(v)};
+}
+
+Tensor linear(const Tensor& x_in, const Tensor& weight_in, const OptionalTensor& bias_in) {
+  const Tensor x = detail::matrix_rows(x_in), weight = detail::matrix_rows(weight_in);
+  const Tensor bias = bias_in ? bias_in->contiguous() : Tensor();
+  return at::empty(detail::linear_shape(x_in, weight), x.options());
+}
+std::tuple<Tensor, Tensor, Tensor> linear_backward(const Tensor& grad_in, const Tensor& x,
+                                                   const Tensor& weight,
+                                                   std::array<bool, 3> wanted) {
+  const Tensor grad = detail::matrix_rows(grad_in);
+  Tensor grad_x, grad_weight, grad_bias;
+  if (wanted[0]) {
+    const Tensor rows = detail::matrix_rows(weight);
+    grad_x = at::empty(x.sizes(), grad.options());
+  }
+  if (wanted[2]) grad_bias = at::empty({grad.size(1)}, grad.options());
+  if (wanted[1]) {
+    const Tensor rows = detail::matrix_rows(x);
+    grad_weight = at::empty(weight.sizes(), grad.options());
+  }
+  return {grad_x, grad_weight, grad_bias};
 }
 
 struct JointBuffers {
@@ -212,6 +236,8 @@ TORCH_LIBRARY_IMPL(titan, Meta, m) {
   m.impl("gated_residual_backward", TORCH_FN(gated_residual_backward));
   m.impl("attention", TORCH_FN(attention));
   m.impl("attention_backward", TORCH_FN(attention_backward));
+  m.impl("linear", TORCH_FN(linear));
+  m.impl("linear_backward", TORCH_FN(linear_backward));
   m.impl("joint_qkv", TORCH_FN(joint_qkv));
   m.impl("joint_qkv_backward", TORCH_FN(joint_qkv_backward));
   m.impl("parallel_qkv", TORCH_FN(parallel_qkv));
