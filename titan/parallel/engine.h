@@ -62,7 +62,10 @@ class ParallelEngine : public RunnerHooks {
   void begin_pass(bool with_backward) override { gather_.begin_pass(with_backward); }
   void before_forward(std::size_t unit) override { gather_.before_forward(unit); }
   void after_forward(std::size_t unit) override { gather_.after_forward(unit); }
-  void before_backward(std::size_t unit) override { gather_.before_backward(unit); }
+  void before_backward(std::size_t unit) override {
+    gather_.before_backward(unit);
+    reduction_.offer_places(unit);
+  }
   void gradients_ready(std::size_t unit, const std::vector<at::Tensor>& gradients) override {
     gather_.after_backward(unit);
     reduction_.add(unit, gradients);

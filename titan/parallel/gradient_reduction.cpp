@@ -26,6 +26,12 @@ std::vector<at::Tensor> padding_views(const UnitLayout& layout, const at::Tensor
   }
   return views;
 }
+
+/// Whether an operation wrote the gradient where it belongs (ops/gradient_place.h).
+bool is_in_place(const at::Tensor& gradient, const at::Tensor& target) {
+  return gradient.const_data_ptr() == target.const_data_ptr() &&
+         gradient.sizes() == target.sizes() && gradient.strides() == target.strides();
+}
 }  // namespace
 
 GradientReduction::GradientReduction(FlatParameters& parameters, Communicator shards,
@@ -104,6 +110,15 @@ void GradientReduction::begin_micro_batch(int64_t index) {
   next_unit_ = whole_.size();
 }
 
+void GradientReduction::offer_places(std::size_t unit) {
+  places_.reset();
+  const FlatParametersOptions& options = parameters_.options();
+  if (!keeps_whole() || micro_batch_ != 0 || !options.resident ||
+      options.compute_dtype != at::kFloat || views_[unit].empty())
+    return;
+  places_.emplace(parameter_views(unit, parameters_.whole(unit)), views_[unit]);
+}
+
 void GradientReduction::add(std::size_t unit, const std::vector<at::Tensor>& gradients) {
   TITAN_CHECK(unit + 1 == next_unit_,
               "[gradients] they come from the last unit to the first (unit=", unit,
@@ -113,6 +128,7 @@ void GradientReduction::add(std::size_t unit, const std::vector<at::Tensor>& gra
               "[gradients] one gradient per parameter (unit=", layout.name,
               ", gradients=", gradients.size(), ", parameters=", layout.parameters.size(), ")");
   next_unit_ = unit;
+  places_.reset();
   const at::NoGradGuard no_grad;
   if (!layout.trainable()) return;
   if (keeps_whole()) {
@@ -138,6 +154,7 @@ void GradientReduction::accumulate(const std::vector<at::Tensor>& targets,
   std::vector<at::Tensor> used_targets, values, unused;
   for (std::size_t i = 0; i < targets.size(); ++i) {
     if (gradients[i].defined()) {
+      if (overwrite && is_in_place(gradients[i], targets[i])) continue;
       used_targets.push_back(targets[i]);
       values.push_back(gradients[i]);
     } else {

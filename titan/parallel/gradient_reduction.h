@@ -8,6 +8,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "titan/ops/gradient_place.h"
 #include "titan/parallel/communicator.h"
 #include "titan/parallel/flat_parameters.h"
 #include "titan/parallel/slot_memory.h"
@@ -43,6 +44,9 @@ class GradientReduction {
   /// `index` counts from 0. The first micro-batch overwrites the gradients, so nothing needs to be
   /// zeroed.
   void begin_micro_batch(int64_t index);
+  /// Before the backward of `unit`: where its gradients are overwritten, operations may write them
+  /// where they belong, and nothing is copied.
+  void offer_places(std::size_t unit);
   /// Gradients of all parameters of `unit`, in its order; undefined = zero.
   void add(std::size_t unit, const std::vector<at::Tensor>& gradients);
   /// Waits for the sums. Afterwards every FlatUnit::grad is complete. Throws titan::Error where
@@ -88,6 +92,7 @@ class GradientReduction {
   std::vector<at::Tensor> whole_;               ///< per unit, float32, where kept
   std::vector<std::vector<at::Tensor>> views_;  ///< of `whole_`, in the parameters' shapes
   std::vector<int64_t> starts_;  ///< per unit: first element in parameters.gradients()
+  std::optional<ops::GradientPlaces> places_;
   int64_t accumulation_ = 0;
   int64_t micro_batch_ = -1;
   std::size_t next_unit_ = 0;  ///< units not yet seen in this backward
