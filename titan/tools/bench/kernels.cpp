@@ -8,6 +8,7 @@
 #include "titan/ops/attention.h"
 #include "titan/ops/backend.h"
 #include "titan/ops/gelu.h"
+#include "titan/ops/linear.h"
 #include "titan/ops/modulate_norm.h"
 #include "titan/ops/residual.h"
 #include "titan/ops/rope.h"
@@ -177,7 +178,7 @@ std::vector<KernelResult> bench_products(c10::Device device, c10::ScalarType dty
   for (const auto& [in, out] :
        {std::pair{width, 3 * width}, {width, shape.mlp * width}, {shape.mlp * width, width}}) {
     Case one{str_cat("linear ", rows, " x ", in, " -> ", out),
-             [](const Tensors& t) -> Tensors { return {at::linear(t[0], t[1])}; },
+             [](const Tensors& t) -> Tensors { return {ops::linear(t[0], t[1], {})}; },
              {make({rows, in}), make({out, in})}};
     one.flops = 2.0 * static_cast<double>(rows) * static_cast<double>(in * out);
     add_results(device, one, results);
