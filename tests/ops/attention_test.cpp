@@ -2,6 +2,8 @@
 
 #include "titan/ops/attention.h"
 
+#include "titan/metrics/flops.h"
+
 #include "tests/ops/op_testing.h"
 
 namespace titan {
@@ -19,11 +21,13 @@ TEST_CASE("attention agrees with float64, forward and backward", "[ops]") {
   const auto op = [](const Tensors& in) -> Tensors {
     return {ops::attention(in[0], in[1], in[2])};
   };
-  // One query, sizes that fill no block, several blocks of rows, grouped queries, other than
-  // 16-fold head widths.
+  // One query, one key, sizes that fill no tile and no panel, several blocks of rows, grouped
+  // queries, other than 16-fold head widths, widths of one panel and more.
   for (const Shape& s :
-       {Shape{1, 1, 2, 1, 1, 4}, Shape{2, 17, 17, 3, 3, 12}, Shape{1, 70, 70, 2, 2, 48},
-        Shape{2, 33, 33, 4, 2, 16}, Shape{1, 200, 200, 2, 1, 64}, Shape{1, 9, 40, 2, 2, 20}}) {
+       {Shape{1, 1, 2, 1, 1, 4}, Shape{1, 3, 1, 2, 1, 8}, Shape{2, 17, 17, 3, 3, 12},
+        Shape{1, 70, 70, 2, 2, 48}, Shape{2, 33, 33, 4, 2, 16}, Shape{1, 200, 200, 2, 1, 64},
+        Shape{1, 9, 40, 2, 2, 20}, Shape{1, 77, 77, 2, 2, 64}, Shape{1, 130, 97, 2, 1, 128},
+        Shape{1, 20, 1030, 1, 1, 24}, Shape{1, 40, 65, 6, 2, 80}}) {
     const Tensors inputs = {randn({s.batch, s.queries, s.heads, s.head_dim}) * 2,
                             randn({s.batch, s.keys, s.kv_heads, s.head_dim}) * 2,
                             randn({s.batch, s.keys, s.kv_heads, s.head_dim})};
@@ -37,15 +41,128 @@ TEST_CASE("attention agrees with float64, forward and backward", "[ops]") {
 
 TEST_CASE("attention at every vector width agrees with float64", "[ops]") {
   at::manual_seed(2);
-  const Tensors inputs = {randn({2, 75, 4, 20}), randn({2, 75, 2, 20}), randn({2, 75, 2, 20})};
   const auto op = [](const Tensors& in) -> Tensors {
     return {ops::attention(in[0], in[1], in[2])};
   };
-  for (const auto level : {kernels::cpu::SimdLevel::kBaseline, kernels::cpu::SimdLevel::kAvx2,
-                           kernels::cpu::SimdLevel::kAvx512}) {
-    const testing::SimdScope scope(level);
-    REQUIRE(testing::worst_difference(op, inputs, at::kFloat) < 1e-5);
+  for (const Shape& s : {Shape{2, 75, 75, 4, 2, 20}, Shape{1, 7, 77, 2, 2, 64},
+                         Shape{1, 100, 131, 2, 2, 128}, Shape{1, 13, 5, 1, 1, 8}}) {
+    const Tensors inputs = {randn({s.batch, s.queries, s.heads, s.head_dim}),
+                            randn({s.batch, s.keys, s.kv_heads, s.head_dim}),
+                            randn({s.batch, s.keys, s.kv_heads, s.head_dim})};
+    for (const auto level : {kernels::cpu::SimdLevel::kBaseline, kernels::cpu::SimdLevel::kAvx2,
+                             kernels::cpu::SimdLevel::kAvx512}) {
+      CAPTURE(s.queries, s.keys, s.head_dim, static_cast<int>(level));
+      const testing::SimdScope scope(level);
+      REQUIRE(testing::worst_difference(op, inputs, at::kFloat) < 1e-5);
+    }
   }
+}
+
+TEST_CASE("attention gives the same bits on one thread and two, and again", "[ops]") {
+  at::manual_seed(4);
+  const auto op = [](const Tensors& in) -> Tensors {
+    return {ops::attention(in[0], in[1], in[2])};
+  };
+  const Tensors inputs = {randn({2, 150, 4, 64}), randn({2, 150, 2, 64}), randn({2, 150, 2, 64})};
+  const int threads = at::get_num_threads();
+  at::set_num_threads(1);
+  const Tensors one = testing::run_op(op, inputs, at::kFloat);
+  at::set_num_threads(2);
+  const Tensors two = testing::run_op(op, inputs, at::kFloat);
+  const Tensors again = testing::run_op(op, inputs, at::kFloat);
+  at::set_num_threads(threads);
+  for (std::size_t i = 0; i < one.size(); ++i) {
+    CAPTURE(i);
+    REQUIRE(at::equal(one[i], two[i]));
+    REQUIRE(at::equal(two[i], again[i]));
+  }
+}
+
+/// Lets attention keep its probabilities; forbids it again at the end of the scope.
+struct KeepingScope {
+  explicit KeepingScope(double share) { ops::set_kept_probabilities(share); }
+  ~KeepingScope() { ops::set_kept_probabilities(0.0); }
+};
+
+TEST_CASE("attention with kept probabilities agrees with float64 at every vector width", "[ops]") {
+  at::manual_seed(6);
+  const auto op = [](const Tensors& in) -> Tensors {
+    return {ops::attention(in[0], in[1], in[2])};
+  };
+  const KeepingScope keeping(1e9);
+  for (const Shape& s : {Shape{2, 75, 75, 4, 2, 20}, Shape{1, 100, 131, 2, 2, 128},
+                         Shape{1, 200, 256, 2, 1, 64}, Shape{1, 1, 5, 1, 1, 8}}) {
+    const Tensors inputs = {randn({s.batch, s.queries, s.heads, s.head_dim}) * 2,
+                            randn({s.batch, s.keys, s.kv_heads, s.head_dim}) * 2,
+                            randn({s.batch, s.keys, s.kv_heads, s.head_dim})};
+    for (const auto level : {kernels::cpu::SimdLevel::kBaseline, kernels::cpu::SimdLevel::kAvx2,
+                             kernels::cpu::SimdLevel::kAvx512}) {
+      CAPTURE(s.queries, s.keys, s.head_dim, static_cast<int>(level));
+      const testing::SimdScope scope(level);
+      REQUIRE(testing::worst_difference(op, inputs, at::kFloat) < 1e-5);
+    }
+  }
+}
+
+TEST_CASE("attention keeps probabilities up to the share it may, and then multiplies less",
+          "[ops]") {
+  const at::Tensor x = at::randn({1, 64, 2, 32}).requires_grad_(true);
+  const auto flops = [&](double share) {
+    const KeepingScope keeping(share);
+    const at::Tensor out = ops::attention(x, x, x);
+    const metrics::FlopCounter counter;
+    out.sum().backward();
+    return counter.counted();
+  };
+  const int64_t product = 2 * 2 * 64 * 64 * 32;
+  // Rows of 64 keys and room for 16 more, rounded up to 72, against four tensors of 64 x 32.
+  const double needed = 72.0 * 80 / (4 * 64 * 32);
+  for (const double share : {0.0, needed * 0.99}) {
+    CAPTURE(share);
+    REQUIRE(flops(share).model == 4 * product);
+    REQUIRE(flops(share).recompute == product);
+  }
+  REQUIRE(flops(needed * 1.01).model == 4 * product);
+  REQUIRE(flops(needed * 1.01).recompute == 0);
+}
+
+TEST_CASE("attention on shapes alone gives what the CPU gives", "[ops]") {
+  const at::Tensor q = at::randn({2, 13, 4, 20}), k = at::randn({2, 30, 2, 20});
+  using Keeping = std::tuple<at::Tensor, at::Tensor, at::Tensor>(
+      const at::Tensor&, const at::Tensor&, const at::Tensor&);
+  const auto op = c10::Dispatcher::singleton()
+                      .findSchemaOrThrow("titan::attention_keeping", "")
+                      .typed<Keeping>();
+  const auto [out, sums, kept] = op.call(q, k, k);
+  const at::Tensor no_q = q.to(at::kMeta), no_k = k.to(at::kMeta);
+  const auto [no_out, no_sums, no_kept] = op.call(no_q, no_k, no_k);
+  REQUIRE(no_out.sizes() == out.sizes());
+  REQUIRE(no_sums.sizes() == sums.sizes());
+  REQUIRE(no_kept.sizes() == kept.sizes());
+}
+
+TEST_CASE("attention takes the gradient of columns where they lie", "[ops]") {
+  at::manual_seed(7);
+  const at::Tensor x = at::randn({2, 37, 3, 16}).requires_grad_(true);
+  const at::Tensor wide = at::randn({2, 37, 100});
+  const at::Tensor columns = wide.narrow(2, 20, 48).unflatten(2, {3, 16});
+  REQUIRE_FALSE(columns.is_contiguous());
+  const auto gradient = [&](const at::Tensor& grad) {
+    return torch::autograd::grad({ops::attention(x, x, x)}, {x}, {grad})[0];
+  };
+  REQUIRE(at::equal(gradient(columns), gradient(columns.contiguous())));
+  const at::Tensor turned = columns.transpose(2, 3).contiguous().transpose(2, 3);  // not rows
+  REQUIRE(at::equal(gradient(turned), gradient(columns.contiguous())));
+}
+
+TEST_CASE("attention hands on what is no number", "[ops]") {
+  at::manual_seed(5);
+  at::Tensor q = at::randn({1, 20, 1, 16});
+  const at::Tensor k = at::randn({1, 33, 1, 16}), v = at::randn({1, 33, 1, 16});
+  q[0][3][0][5] = NAN;
+  const at::Tensor rows = ops::attention(q, k, v).isnan().all(-1).flatten();
+  REQUIRE(rows[3].item<bool>());
+  REQUIRE(rows.sum().item<int64_t>() == 1);  // no other query
 }
 
 TEST_CASE("attention stays finite for scores far apart", "[ops]") {

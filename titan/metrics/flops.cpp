@@ -71,6 +71,10 @@ CountedFlops attention_backward(Inputs in) {
   const int64_t one = attention_product(in[1], in[2], kTokenDim);
   return {.model = 4 * one, .recompute = one};
 }
+/// Of ours, where forward kept the probabilities.
+CountedFlops attention_backward_kept(Inputs in) {
+  return {.model = 4 * attention_product(in[1], in[2], 1)};
+}
 
 /// One product for each pass through a layer: forward, the gradient of x, that of the weight.
 int64_t linear_product(const c10::IValue& x, const c10::IValue& weight) {
@@ -106,6 +110,7 @@ struct Formulas {
       {"titan::attention", attention<1>},
       {"titan::float8_product", float8_product},
       {"titan::attention_backward", attention_backward<1>},
+      {"titan::attention_backward_kept", attention_backward_kept},
   };
 };
 Formulas& formulas() {

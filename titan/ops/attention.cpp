@@ -1,6 +1,6 @@
 #include "titan/ops/attention.h"
 
-#include <cmath>
+#include <atomic>
 #include <tuple>
 
 #include <ATen/ATen.h>
@@ -9,10 +9,12 @@
 #include <torch/library.h>
 
 #include "titan/kernels/attention.h"
+#include "titan/ops/attention_kernel.h"
 #include "titan/ops/backend.h"
 #include "titan/ops/dispatch.h"
 #include "titan/ops/kept.h"
 #include "titan/ops/libtorch_attention.h"
+#include "titan/ops/planned_device.h"
 #include "titan/ops/reference.h"
 
 namespace titan::ops {
@@ -23,48 +25,79 @@ using torch::autograd::variable_list;
 
 constexpr const char* kForward = "titan::attention";
 constexpr const char* kBackward = "titan::attention_backward";
+constexpr const char* kForwardKeeping = "titan::attention_keeping";
+constexpr const char* kBackwardKept = "titan::attention_backward_kept";
 
-kernels::AttentionProblem problem_of(const at::Tensor& q, const at::Tensor& k) {
-  return {.batch = q.size(0),
-          .queries = q.size(1),
-          .keys = k.size(1),
-          .heads = q.size(2),
-          .kv_heads = k.size(2),
-          .head_dim = q.size(3),
-          .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(q.size(3))))};
-}
+using Gradients = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
 
-std::tuple<at::Tensor, at::Tensor> forward_cpu(const at::Tensor& q_in, const at::Tensor& k_in,
-                                               const at::Tensor& v_in) {
+std::tuple<at::Tensor, at::Tensor> run_forward(const at::Tensor& q_in, const at::Tensor& k_in,
+                                               const at::Tensor& v_in, float* probabilities) {
   const at::Tensor q = q_in.contiguous(), k = k_in.contiguous(), v = v_in.contiguous();
   at::Tensor out = at::empty_like(q);
   at::Tensor logsumexp = at::empty({q.size(0), q.size(2), q.size(1)}, q.options());
-  kernels::cpu::attention_forward(problem_of(q, k),
+  kernels::cpu::attention_forward(detail::attention_problem(q, k),
                                   {.q = q.const_data_ptr<float>(),
                                    .k = k.const_data_ptr<float>(),
                                    .v = v.const_data_ptr<float>(),
                                    .out = out.mutable_data_ptr<float>(),
-                                   .logsumexp = logsumexp.mutable_data_ptr<float>()});
+                                   .logsumexp = logsumexp.mutable_data_ptr<float>(),
+                                   .probabilities = probabilities});
   return {out, logsumexp};
 }
 
-std::tuple<at::Tensor, at::Tensor, at::Tensor> backward_cpu(
-    const at::Tensor& grad_in, const at::Tensor& q_in, const at::Tensor& k_in,
-    const at::Tensor& v_in, const at::Tensor& out, const at::Tensor& logsumexp) {
-  const at::Tensor grad = grad_in.contiguous();
+Gradients run_backward(const at::Tensor& grad_in, const at::Tensor& q_in, const at::Tensor& k_in,
+                       const at::Tensor& v_in, const at::Tensor& out, const at::Tensor& logsumexp,
+                       const float* probabilities) {
+  const at::Tensor grad = detail::token_rows(grad_in);
   const at::Tensor q = q_in.contiguous(), k = k_in.contiguous(), v = v_in.contiguous();
   at::Tensor grad_q = at::empty_like(q), grad_k = at::empty_like(k), grad_v = at::empty_like(v);
-  kernels::cpu::attention_backward(problem_of(q, k),
+  kernels::cpu::attention_backward(detail::attention_problem(q, k),
                                    {.grad = grad.const_data_ptr<float>(),
+                                    .grad_batch_step = grad.stride(0),
+                                    .grad_token_step = grad.stride(1),
                                     .q = q.const_data_ptr<float>(),
                                     .k = k.const_data_ptr<float>(),
                                     .v = v.const_data_ptr<float>(),
                                     .out = out.const_data_ptr<float>(),
                                     .logsumexp = logsumexp.const_data_ptr<float>(),
+                                    .probabilities = probabilities,
                                     .grad_q = grad_q.mutable_data_ptr<float>(),
                                     .grad_k = grad_k.mutable_data_ptr<float>(),
                                     .grad_v = grad_v.mutable_data_ptr<float>()});
   return {grad_q, grad_k, grad_v};
+}
+
+std::tuple<at::Tensor, at::Tensor> forward_cpu(const at::Tensor& q, const at::Tensor& k,
+                                               const at::Tensor& v) {
+  return run_forward(q, k, v, nullptr);
+}
+std::tuple<at::Tensor, at::Tensor, at::Tensor> forward_keeping_cpu(const at::Tensor& q,
+                                                                   const at::Tensor& k,
+                                                                   const at::Tensor& v) {
+  at::Tensor probabilities =
+      at::empty({kernels::attention_kept_size(detail::attention_problem(q, k))}, q.options());
+  auto [out, logsumexp] = run_forward(q, k, v, probabilities.mutable_data_ptr<float>());
+  return {out, logsumexp, probabilities};
+}
+
+Gradients backward_cpu(const at::Tensor& grad, const at::Tensor& q, const at::Tensor& k,
+                       const at::Tensor& v, const at::Tensor& out, const at::Tensor& logsumexp) {
+  return run_backward(grad, q, k, v, out, logsumexp, nullptr);
+}
+Gradients backward_kept_cpu(const at::Tensor& grad, const at::Tensor& q, const at::Tensor& k,
+                            const at::Tensor& v, const at::Tensor& out, const at::Tensor& logsumexp,
+                            const at::Tensor& probabilities) {
+  return run_backward(grad, q, k, v, out, logsumexp, probabilities.const_data_ptr<float>());
+}
+
+std::atomic<double> kept_share{0.0};
+
+bool keeps_probabilities(const at::Tensor& q, const at::Tensor& k) {
+  const bool for_cpu = q.is_cpu() || (q.is_meta() && planned_device() == c10::DeviceType::CPU);
+  if (!for_cpu || q.scalar_type() != at::kFloat) return false;
+  const auto around = static_cast<double>(2 * q.numel() + 2 * k.numel());  // q, result, k, v
+  return static_cast<double>(kernels::attention_kept_size(detail::attention_problem(q, k))) <=
+         kept_share.load(std::memory_order_relaxed) * around;
 }
 
 std::tuple<at::Tensor, at::Tensor> redispatch_forward(const at::Tensor& q, const at::Tensor& k,
@@ -77,17 +110,27 @@ class AttentionFunction : public torch::autograd::Function<AttentionFunction> {
  public:
   static variable_list forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k,
                                const at::Tensor& v) {
-    auto [out, logsumexp] = redispatch_forward(q, k, v);
-    ctx->save_for_backward({q, k, v, out, logsumexp});
+    at::Tensor out, logsumexp, probabilities;
+    if (keeps_probabilities(q, k)) {
+      static const auto op = detail::find_op<decltype(forward_keeping_cpu)>(kForwardKeeping);
+      std::tie(out, logsumexp, probabilities) = op.redispatch(detail::below_autograd(q), q, k, v);
+    } else {
+      std::tie(out, logsumexp) = redispatch_forward(q, k, v);
+    }
+    ctx->save_for_backward({q, k, v, out, logsumexp, probabilities});
     ctx->mark_non_differentiable({logsumexp});
     ctx->set_materialize_grads(false);
     return {out, logsumexp};
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    static const auto op = detail::find_op<decltype(backward_cpu)>(kBackward);
+    static const auto again = detail::find_op<decltype(backward_cpu)>(kBackward);
+    static const auto kept = detail::find_op<decltype(backward_kept_cpu)>(kBackwardKept);
     if (!grads[0].defined()) return {{}, {}, {}};
     const variable_list saved = ctx->get_saved_variables();
-    auto [q, k, v] = op.call(grads[0], saved[0], saved[1], saved[2], saved[3], saved[4]);
+    auto [q, k, v] =
+        saved[5].defined()
+            ? kept.call(grads[0], saved[0], saved[1], saved[2], saved[3], saved[4], saved[5])
+            : again.call(grads[0], saved[0], saved[1], saved[2], saved[3], saved[4]);
     return {q, k, v};
   }
 };
@@ -104,14 +147,24 @@ TORCH_LIBRARY_FRAGMENT(titan, m) {
   m.def(
       "attention_backward(Tensor grad, Tensor q, Tensor k, Tensor v, Tensor out, "
       "Tensor logsumexp) -> (Tensor, Tensor, Tensor)");
+  m.def(
+      "attention_keeping(Tensor q, Tensor k, Tensor v) -> (Tensor out, Tensor logsumexp, Tensor "
+      "probabilities)");
+  m.def(
+      "attention_backward_kept(Tensor grad, Tensor q, Tensor k, Tensor v, Tensor out, "
+      "Tensor logsumexp, Tensor probabilities) -> (Tensor, Tensor, Tensor)");
 }
 TORCH_LIBRARY_IMPL(titan, CPU, m) {
   m.impl("attention", TORCH_FN(forward_cpu));
   m.impl("attention_backward", TORCH_FN(backward_cpu));
+  m.impl("attention_keeping", TORCH_FN(forward_keeping_cpu));
+  m.impl("attention_backward_kept", TORCH_FN(backward_kept_cpu));
 }
 TORCH_LIBRARY_IMPL(titan, Autograd, m) {
   m.impl("attention", TORCH_FN(forward_autograd));
   m.impl("attention_backward", torch::autograd::autogradNotImplementedFallback());
+  m.impl("attention_keeping", torch::autograd::autogradNotImplementedFallback());
+  m.impl("attention_backward_kept", torch::autograd::autogradNotImplementedFallback());
 }
 
 TensorList derivative(const KeptCall& call) {
@@ -125,6 +178,8 @@ constexpr Keepable kKeepable{.tag = kAttentionTag, .num_results = 2, .derivative
 bool is_float32_on_cpu(const at::Tensor& x) { return x.is_cpu() && x.scalar_type() == at::kFloat; }
 
 }  // namespace
+
+void set_kept_probabilities(double share) { kept_share.store(share, std::memory_order_relaxed); }
 
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   TITAN_CHECK(q.dim() == 4 && k.dim() == 4 && k.sizes() == v.sizes() && q.size(0) == k.size(0) &&

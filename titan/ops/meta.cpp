@@ -9,6 +9,7 @@
 
 #include "titan/kernels/modulate_norm.h"
 #include "titan/kernels/stream_qkv.h"
+#include "titan/ops/attention_kernel.h"
 #include "titan/ops/dispatch.h"
 #include "titan/ops/float8_kernel.h"
 #include "titan/ops/matrix_rows.h"
@@ -96,7 +97,7 @@ std::tuple<Tensor, Tensor> attention(const Tensor& q_in, const Tensor& k_in, con
 std::tuple<Tensor, Tensor, Tensor> attention_backward(const Tensor& grad_in, const Tensor& q_in,
                                                       const Tensor& k_in, const Tensor& v_in,
                                                       const Tensor&, const Tensor&) {
-  const Tensor grad = grad_in.contiguous();
+  const Tensor grad = detail::token_rows(grad_in);
   const Tensor q = q_in.contiguous(), k = k_in.contiguous(), v = v_in.contiguous();
   return {at::empty_like(q), at::empty_like(k), at::empty_like(v)};
 }
@@ -121,6 +122,19 @@ std::tuple<Tensor, Tensor, Tensor> linear_backward(const Tensor& grad_in, const 
     grad_weight = at::empty(weight.sizes(), grad.options());
   }
   return {grad_x, grad_weight, grad_bias};
+}
+std::tuple<Tensor, Tensor, Tensor> attention_keeping(const Tensor& q, const Tensor& k,
+                                                     const Tensor& v) {
+  Tensor probabilities =
+      at::empty({kernels::attention_kept_size(detail::attention_problem(q, k))}, float32(q));
+  auto [out, logsumexp] = attention(q, k, v);
+  return {out, logsumexp, probabilities};
+}
+std::tuple<Tensor, Tensor, Tensor> attention_backward_kept(const Tensor& grad, const Tensor& q,
+                                                           const Tensor& k, const Tensor& v,
+                                                           const Tensor& out,
+                                                           const Tensor& logsumexp, const Tensor&) {
+  return attention_backward(grad, q, k, v, out, logsumexp);
 }
 
 struct JointBuffers {
@@ -238,6 +252,8 @@ TORCH_LIBRARY_IMPL(titan, Meta, m) {
   m.impl("attention_backward", TORCH_FN(attention_backward));
   m.impl("linear", TORCH_FN(linear));
   m.impl("linear_backward", TORCH_FN(linear_backward));
+  m.impl("attention_keeping", TORCH_FN(attention_keeping));
+  m.impl("attention_backward_kept", TORCH_FN(attention_backward_kept));
   m.impl("joint_qkv", TORCH_FN(joint_qkv));
   m.impl("joint_qkv_backward", TORCH_FN(joint_qkv_backward));
   m.impl("parallel_qkv", TORCH_FN(parallel_qkv));

@@ -4,36 +4,47 @@
 
 #include "titan/kernels/cpu/simd.h"
 
-namespace titan::kernels::cpu {
+namespace titan::kernels {
+namespace cpu {
 namespace {
 
 constexpr int64_t kColumns = 16;  // a multiple of every vector width
+constexpr float kLog2E = 1.44269504089F;
+
+constexpr int64_t tiled(int64_t count, int64_t multiple) {
+  return (count + multiple - 1) / multiple * multiple;
+}
+constexpr int64_t wide(int64_t count) { return tiled(count, kColumns); }
+/// Off the powers of two, which would share few cache sets; the room behind the keys holds the
+/// inverse of the sum.
+constexpr int64_t step_of(int64_t keys) { return wide(keys) + kColumns; }
+/// Rows of a head's kept probabilities: whole tiles at every vector width.
+constexpr int64_t kept_rows(int64_t queries) { return tiled(queries, 12); }
 
 /// How a problem is blocked.
 struct Shape {
-  static constexpr int64_t kMaxRows = 64;
+  static constexpr int64_t kMaxRows = 96;
   /// Scores of one block of rows: a quarter of a megabyte leaves room in the second-level cache for
   /// keys and values.
   static constexpr int64_t kScores = 64 * 1024;
   int64_t wide_dim, wide_keys;
-  int64_t key_step;  ///< between rows of wide_keys: off the powers of two, which would share few
-                     ///< cache sets
-  int64_t rows;
+  int64_t key_step;  ///< between rows of scores
+  int64_t rows;      ///< of a block: a multiple of the tile's
 
-  explicit Shape(const AttentionProblem& p)
-      : wide_dim((p.head_dim + kColumns - 1) / kColumns * kColumns),
-        wide_keys((p.keys + kColumns - 1) / kColumns * kColumns),
-        key_step(wide_keys + kColumns),
-        rows(kScores / wide_keys / 8 * 8) {
-    if (rows > kMaxRows) rows = kMaxRows;
-    if (rows < 8) rows = 8;
+  Shape(const AttentionProblem& p, int64_t tile_rows)
+      : wide_dim(wide(p.head_dim)), wide_keys(wide(p.keys)), key_step(step_of(p.keys)) {
+    int64_t most = kScores / wide_keys / 12 * 12;
+    most = most > kMaxRows ? kMaxRows : (most < 12 ? 12 : most);
+    const int64_t blocks = (p.queries + most - 1) / most;
+    rows = blocks > 0 ? tiled((p.queries + blocks - 1) / blocks, tile_rows) : tile_rows;
   }
 };
 
 namespace avx512 {
 #define TITAN_BODY_TARGET TITAN_TARGET_AVX512
 constexpr int kWidth = 16;
-constexpr int kTileRows = 8;
+constexpr int kTileRows = 6;
+constexpr int kPanelVecs = 4;
 #include "titan/kernels/cpu/attention_body.inc"
 #undef TITAN_BODY_TARGET
 }  // namespace avx512
@@ -41,7 +52,8 @@ constexpr int kTileRows = 8;
 namespace avx2 {
 #define TITAN_BODY_TARGET TITAN_TARGET_AVX2
 constexpr int kWidth = 8;
-constexpr int kTileRows = 4;
+constexpr int kTileRows = 6;
+constexpr int kPanelVecs = 2;
 #include "titan/kernels/cpu/attention_body.inc"
 #undef TITAN_BODY_TARGET
 }  // namespace avx2
@@ -50,6 +62,7 @@ namespace baseline {
 #define TITAN_BODY_TARGET
 constexpr int kWidth = 4;
 constexpr int kTileRows = 4;
+constexpr int kPanelVecs = 2;
 #include "titan/kernels/cpu/attention_body.inc"
 #undef TITAN_BODY_TARGET
 }  // namespace baseline
@@ -77,6 +90,14 @@ bool worth_threads(const AttentionProblem& p) {
 }
 
 }  // namespace
+}  // namespace cpu
+
+int64_t attention_kept_size(const AttentionProblem& problem) {
+  return problem.batch * problem.heads * cpu::kept_rows(problem.queries) *
+         cpu::step_of(problem.keys);
+}
+
+namespace cpu {
 
 void attention_forward(const AttentionProblem& problem, const AttentionForward& io) {
   const ForwardArgs args{problem, io};
@@ -94,4 +115,5 @@ void attention_backward(const AttentionProblem& problem, const AttentionBackward
   run_tasks(problem.batch * problem.kv_heads, worth_threads(problem), task, args);
 }
 
-}  // namespace titan::kernels::cpu
+}  // namespace cpu
+}  // namespace titan::kernels
