@@ -119,8 +119,9 @@ TEST_CASE("adamw_ in float32 is as near to float64 as LibTorch's fused update", 
   }
   const double ours = largest(run.weight.stored - expected.p);
   CAPTURE(count, ours, largest(theirs - expected.p));
-  // Weights of size 4: 200 roundings of half an ulp (2.4e-7), which do not all point one way.
-  REQUIRE(ours < 5e-6);
+  // Weights of size 4 to 8 (spacing 4.8e-7) are rounded twice a step: a deviation of 1.4e-7 each
+  // time, 2.8e-6 after 400 of them. Four of those; LibTorch's update has the same error.
+  REQUIRE(ours < 1.2e-5);
   REQUIRE(ours <= 2 * largest(theirs - expected.p) + 1e-7);
   REQUIRE(largest(run.exp_avg - expected.m) <= 1e-6 * largest(expected.m));
   REQUIRE(largest(run.exp_avg_sq - expected.v) <= 1e-6 * largest(expected.v));
