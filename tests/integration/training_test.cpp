@@ -87,8 +87,17 @@ TEST_CASE("the plain-ATen operators give the fused ones' losses", "[integration]
   const TemporaryFolder folder;
   REQUIRE(train(tiny_job(folder / "fused")).exit_code == 0);
   REQUIRE(train(tiny_job(folder / "reference", {"--kernels.backend=reference"})).exit_code == 0);
+  REQUIRE(train(tiny_job(folder / "plain", {"--training.compile=false"})).exit_code == 0);
+  REQUIRE(train(tiny_job(folder / "math", {"--attention.backend=math"})).exit_code == 0);
   const auto fused = losses(folder / "fused"), reference = losses(folder / "reference");
-  for (const auto& [step, loss] : fused) REQUIRE(reference.at(step) == Approx(loss).epsilon(2e-5));
+  const auto math = losses(folder / "math");
+  for (const auto& [step, loss] : fused) {
+    REQUIRE(reference.at(step) == Approx(loss).epsilon(2e-5));
+    REQUIRE(math.at(step) == Approx(loss).epsilon(2e-5));
+  }
+  REQUIRE(losses(folder / "plain") == reference);  // two names of one switch
+  REQUIRE(fused != reference);
+  REQUIRE(fused != math);
 }
 
 TEST_CASE("every objective, schedule and conditioning mode trains", "[integration]") {

@@ -1,8 +1,12 @@
+#include <chrono>
+#include <thread>
+
 #include "tests/support/catch.h"
 
 #include "titan/ops/attention.h"
 
 #include "titan/metrics/flops.h"
+#include "titan/ops/attention_backend.h"
 
 #include "tests/ops/op_testing.h"
 
@@ -173,6 +177,185 @@ TEST_CASE("attention stays finite for scores far apart", "[ops]") {
   const at::Tensor out = ops::attention(q, q, v);
   REQUIRE(out.isfinite().all().item<bool>());
   REQUIRE(at::allclose(out, v, 1e-4, 1e-4));  // each query sees itself alone
+}
+
+/// Puts attention.backend = auto back.
+struct AttentionScope {
+  explicit AttentionScope(ops::AttentionBackend backend) { ops::set_attention_backend(backend); }
+  ~AttentionScope() { ops::set_attention_backend(ops::AttentionBackend::kAuto); }
+};
+
+using ops::AttentionBackend;
+using ops::AttentionKernel;
+using Kernels = std::vector<AttentionKernel>;
+
+TEST_CASE("every attention.backend of the CPU agrees with float64", "[ops]") {
+  at::manual_seed(4);
+  const auto op = [](const Tensors& in) -> Tensors {
+    return {ops::attention(in[0], in[1], in[2])};
+  };
+  const Tensors inputs = {randn({2, 33, 4, 16}), randn({2, 20, 2, 16}), randn({2, 20, 2, 16})};
+  at::Tensor math, flash;
+  for (const auto asked :
+       {AttentionBackend::kAuto, AttentionBackend::kFlash, AttentionBackend::kMath}) {
+    const AttentionScope scope(asked);
+    for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+      CAPTURE(static_cast<int>(asked), c10::toString(dtype));
+      REQUIRE(testing::worst_difference(op, inputs, dtype) < (dtype == at::kFloat ? 1e-5 : 4e-2));
+    }
+    const at::Tensor out =
+        op({inputs[0].to(at::kFloat), inputs[1].to(at::kFloat), inputs[2].to(at::kFloat)})[0];
+    (asked == AttentionBackend::kMath ? math : flash) = out;
+  }
+  REQUIRE_FALSE(at::equal(math, flash));  // the setting reaches the kernels
+}
+
+TEST_CASE("attention.backend is chosen by name and unknown names are refused", "[ops]") {
+  const AttentionScope put_back(AttentionBackend::kAuto);
+  for (const auto& [name, backend] :
+       {std::pair{"flash", AttentionBackend::kFlash}, std::pair{"math", AttentionBackend::kMath},
+        std::pair{"auto", AttentionBackend::kAuto}}) {
+    REQUIRE(ops::set_attention_backend(name, c10::DeviceType::CPU).ok());
+    REQUIRE(ops::attention_backend() == backend);
+  }
+  REQUIRE_THAT(message_of(ops::set_attention_backend("fast", c10::DeviceType::CPU)),
+               Catch::Contains("attention.backend=fast"));
+  REQUIRE_THAT(message_of(ops::set_attention_backend("cudnn", c10::DeviceType::CPU)),
+               Catch::Contains("needs a GPU"));
+  REQUIRE(ops::attention_backend() == AttentionBackend::kAuto);
+}
+
+TEST_CASE("a measured kernel is taken only where it is clearly faster", "[ops]") {
+  const double cannot = NAN;
+  REQUIRE(ops::detail::pick_kernel({1.0}, 1.25) == 0);
+  REQUIRE(ops::detail::pick_kernel({1.0, 0.9}, 1.25) == 0);
+  REQUIRE(ops::detail::pick_kernel({1.0, 0.7}, 1.25) == 1);
+  REQUIRE(ops::detail::pick_kernel({1.0, 0.79, 0.7}, 1.25) == 2);
+  REQUIRE(ops::detail::pick_kernel({1.0, 0.6, 0.7}, 1.25) == 1);
+  REQUIRE(ops::detail::pick_kernel({1.0, cannot}, 1.25) == 0);
+  REQUIRE(ops::detail::pick_kernel({cannot, 5.0}, 1.25) == 1);
+  REQUIRE(ops::detail::pick_kernel({cannot, cannot}, 1.25) == 0);
+}
+
+/// Stands for an attention: scales its input and counts.
+struct CountedAttention {
+  std::vector<AttentionKernel> runs;
+  AttentionKernel slow = AttentionKernel::kOwn;
+  at::Tensor operator()(AttentionKernel kernel, const at::Tensor& q, const at::Tensor& k,
+                        const at::Tensor& v) {
+    runs.push_back(kernel);
+    REQUIRE(q.requires_grad());
+    if (kernel == slow) std::this_thread::sleep_for(std::chrono::milliseconds(60));
+    return q + k + v;
+  }
+};
+
+TEST_CASE("auto measures a large problem once and keeps the fastest for that shape", "[ops]") {
+  const AttentionScope fresh(AttentionBackend::kAuto);
+  const at::Tensor x = at::zeros({1, 2048, 2, 64});  // 2^29 products
+  CountedAttention counted;
+  const ops::RunAttention run = std::ref(counted);
+  REQUIRE(ops::attention_kernel_for(x, x, x, /*training=*/true, run) == AttentionKernel::kLibtorch);
+  const std::size_t measured = counted.runs.size();
+  REQUIRE(std::count(counted.runs.begin(), counted.runs.end(), AttentionKernel::kOwn) ==
+          static_cast<std::ptrdiff_t>(measured / 2));
+  counted.slow = AttentionKernel::kLibtorch;
+  REQUIRE(ops::attention_kernel_for(x, x, x, true, run) == AttentionKernel::kLibtorch);
+  REQUIRE(counted.runs.size() == measured);  // chosen once
+  const at::Tensor wider = at::zeros({2, 2048, 2, 64});
+  REQUIRE(ops::attention_kernel_for(wider, wider, wider, true, run) == AttentionKernel::kOwn);
+  REQUIRE(counted.runs.size() == 2 * measured);
+}
+
+TEST_CASE("auto does not measure what is small, given, or must be deterministic", "[ops]") {
+  const AttentionScope fresh(AttentionBackend::kAuto);
+  CountedAttention counted;
+  const ops::RunAttention run = std::ref(counted);
+  const at::Tensor small = at::zeros({1, 64, 2, 64}), large = at::zeros({1, 2048, 2, 64});
+  REQUIRE(ops::attention_kernel_for(small, small, small, true, run) == AttentionKernel::kOwn);
+  at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+  const AttentionKernel deterministic = ops::attention_kernel_for(large, large, large, true, run);
+  at::globalContext().setDeterministicAlgorithms(false, /*warn_only=*/false);
+  REQUIRE(deterministic == AttentionKernel::kOwn);
+  const AttentionScope flash(AttentionBackend::kFlash);
+  REQUIRE(ops::attention_kernel_for(large, large, large, true, run) == AttentionKernel::kOwn);
+  REQUIRE(counted.runs.empty());
+}
+
+TEST_CASE("a kernel that cannot run is not chosen", "[ops]") {
+  const AttentionScope fresh(AttentionBackend::kAuto);
+  const at::Tensor x = at::zeros({1, 2048, 2, 64});
+  const auto refuse = [](AttentionKernel kernel, const at::Tensor& q, const at::Tensor&,
+                         const at::Tensor&) {
+    TITAN_CHECK(kernel != AttentionKernel::kOwn, "not on this machine");
+    return q.clone();
+  };
+  REQUIRE(ops::attention_kernel_for(x, x, x, /*training=*/false, refuse) ==
+          AttentionKernel::kLibtorch);
+}
+
+TEST_CASE("measuring is seen by no graph and changes no number", "[ops]") {
+  at::manual_seed(5);
+  const at::Tensor q = at::randn({1, 1500, 2, 64}).requires_grad_(true);
+  const at::Tensor k = at::randn({1, 1500, 2, 64}), v = at::randn({1, 1500, 2, 64});
+  const AttentionScope measured(AttentionBackend::kAuto);
+  const at::Tensor first = ops::attention(q, k, v);
+  const at::Tensor second = ops::attention(q, k, v);
+  REQUIRE(at::equal(first, second));
+  REQUIRE_FALSE(q.grad().defined());
+  first.sum().backward();
+  REQUIRE(q.grad().isfinite().all().item<bool>());
+}
+
+TEST_CASE("candidates follow device, dtype and shape", "[ops]") {
+  const at::Tensor half = at::zeros({1, 4, 2, 64}, at::kBFloat16), single = half.to(at::kFloat);
+  using ops::detail::candidates;
+  REQUIRE(candidates(AttentionBackend::kAuto, single, single, false) ==
+          Kernels{AttentionKernel::kOwn, AttentionKernel::kLibtorch});
+  REQUIRE(candidates(AttentionBackend::kAuto, half, half, false) ==
+          Kernels{AttentionKernel::kLibtorch});
+  REQUIRE(candidates(AttentionBackend::kMath, half, half, false) ==
+          Kernels{AttentionKernel::kMath});
+}
+
+TEST_CASE("every attention.backend of a GPU agrees with float64, without copies", "[cuda]") {
+  if (!testing::has_cuda()) TITAN_SKIP("no CUDA device, or libtitan_cuda.so is not loaded");
+  at::manual_seed(6);
+  const auto op = [](const Tensors& in) -> Tensors {
+    return {ops::attention(in[0], in[1], in[2])};
+  };
+  for (const Shape& s : {Shape{2, 128, 128, 4, 4, 64}, Shape{1, 512, 512, 3, 3, 128},
+                         Shape{2, 70, 33, 2, 2, 64}, Shape{1, 96, 96, 4, 2, 64}}) {
+    const Tensors inputs = {randn({s.batch, s.queries, s.heads, s.head_dim}).cuda(),
+                            randn({s.batch, s.keys, s.kv_heads, s.head_dim}).cuda(),
+                            randn({s.batch, s.keys, s.kv_heads, s.head_dim}).cuda()};
+    for (const auto asked : {AttentionBackend::kAuto, AttentionBackend::kFlash,
+                             AttentionBackend::kCudnn, AttentionBackend::kMath}) {
+      const AttentionScope scope(asked);
+      CAPTURE(static_cast<int>(asked), s.queries, s.keys, s.kv_heads, s.head_dim);
+      REQUIRE(testing::worst_difference(op, inputs, at::kBFloat16) < 4e-2);
+      REQUIRE(op({inputs[0].to(at::kBFloat16), inputs[1].to(at::kBFloat16),
+                  inputs[2].to(at::kBFloat16)})[0]
+                  .is_contiguous());
+    }
+  }
+}
+
+TEST_CASE("a GPU's candidates are cuDNN and flash attention where they serve", "[cuda]") {
+  if (!testing::has_cuda()) TITAN_SKIP("no CUDA device, or libtitan_cuda.so is not loaded");
+  const at::Tensor half = at::zeros({1, 4, 2, 64}, at::kBFloat16).cuda();
+  const at::Tensor grouped = half.narrow(2, 0, 1);
+  using ops::detail::candidates;
+  REQUIRE(candidates(AttentionBackend::kAuto, half, half, false) ==
+          Kernels{AttentionKernel::kCudnn, AttentionKernel::kFlash});
+  REQUIRE(candidates(AttentionBackend::kAuto, half, half, true) ==
+          Kernels{AttentionKernel::kFlash});
+  REQUIRE(candidates(AttentionBackend::kCudnn, half, half, false) ==
+          Kernels{AttentionKernel::kCudnn});
+  REQUIRE(candidates(AttentionBackend::kCudnn, half, grouped, false) ==
+          Kernels{AttentionKernel::kFlash});
+  REQUIRE(candidates(AttentionBackend::kFlash, half.to(at::kFloat), half.to(at::kFloat), false) ==
+          Kernels{AttentionKernel::kLibtorch});
 }
 
 TEST_CASE("attention names shapes that do not fit", "[ops]") {

@@ -7,6 +7,8 @@
 #include "titan/metrics/flops.h"
 #include "titan/models/layers/linear.h"
 #include "titan/ops/attention.h"
+#include "titan/ops/attention_backend.h"
+#include "titan/parallel/cuda_library.h"
 
 #include "titan/base/check.h"
 
@@ -114,10 +116,42 @@ TEST_CASE("kept attention has the gradients of computed attention, bit by bit", 
     check_attention(dtype, 12);
 }
 
+TEST_CASE("plain attention runs again in a recompute and gives the same bits", "[ops]") {
+  at::manual_seed(3);
+  ops::set_attention_backend(ops::AttentionBackend::kMath);
+  const Call call = [](const TensorList& in) { return ops::attention(in[0], in[1], in[2]); };
+  const TensorList inputs = {leaf({2, 19, 4, 12}, at::kFloat), leaf({2, 11, 2, 12}, at::kFloat),
+                             leaf({2, 11, 2, 12}, at::kFloat)};
+  const Outcome plain = differentiate(call, inputs);
+  const Outcome again = differentiate_twice(call, inputs, kEverything);
+  ops::set_attention_backend(ops::AttentionBackend::kAuto);
+  REQUIRE(again.flops == plain.flops);
+  for (std::size_t i = 0; i < plain.tensors.size(); ++i)
+    REQUIRE(at::equal(again.tensors[i], plain.tensors[i]));
+}
+
+TEST_CASE("the kernel of a large problem is measured inside a recomputed block", "[ops]") {
+  at::manual_seed(4);
+  ops::set_attention_backend(ops::AttentionBackend::kAuto);
+  const Call call = [](const TensorList& in) { return ops::attention(in[0], in[1], in[2]); };
+  const TensorList inputs = {leaf({1, 1500, 2, 64}, at::kFloat), leaf({1, 1500, 2, 64}, at::kFloat),
+                             leaf({1, 1500, 2, 64}, at::kFloat)};
+  // First met in the first pass, where nothing is recorded; the block's offers must not see it.
+  const Outcome taken = differentiate_twice(call, inputs, kEverything);
+  const Outcome plain = differentiate(call, inputs);
+  REQUIRE(taken.flops == 0);
+  for (std::size_t i = 0; i < plain.tensors.size(); ++i)
+    REQUIRE(at::equal(taken.tensors[i], plain.tensors[i]));
+}
+
 TEST_CASE("kept attention on a device has the gradients of computed attention", "[cuda]") {
-  if (!torch::cuda::is_available()) TITAN_SKIP("no CUDA device");
+  if (!parallel::load_cuda_library().loaded) TITAN_SKIP("no CUDA device, or no CUDA library");
   at::manual_seed(2);
-  check_attention(at::TensorOptions().device(at::kCUDA).dtype(at::kBFloat16), 64);
+  for (const auto backend : {ops::AttentionBackend::kFlash, ops::AttentionBackend::kCudnn}) {
+    ops::set_attention_backend(backend);
+    check_attention(at::TensorOptions().device(at::kCUDA).dtype(at::kBFloat16), 64);
+  }
+  ops::set_attention_backend(ops::AttentionBackend::kAuto);
 }
 
 /// An operation that counts how often it is computed.

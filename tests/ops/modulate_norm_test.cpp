@@ -136,7 +136,7 @@ TEST_CASE("modulate_norm names the shape that does not fit", "[ops]") {
 }
 
 TEST_CASE("modulate_norm on a GPU agrees with float64", "[cuda]") {
-  if (!at::hasCUDA()) TITAN_SKIP("no CUDA device, or libtitan_cuda.so is not loaded");
+  if (!testing::has_cuda()) TITAN_SKIP("no CUDA device, or libtitan_cuda.so is not loaded");
   at::manual_seed(6);
   for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
     for (const bool rms : {true, false}) {

@@ -10,6 +10,7 @@
 
 #include "titan/kernels/cpu/simd.h"
 #include "titan/ops/backend.h"
+#include "titan/parallel/cuda_library.h"
 
 namespace titan::testing {
 
@@ -30,6 +31,10 @@ class SimdScope {
   SimdScope(const SimdScope&) = delete;
   SimdScope& operator=(const SimdScope&) = delete;
 };
+
+/// Whether a GPU can be used; the first statement of a [cuda] test, as LibTorch looks its CUDA
+/// hooks up once. Those tests run in a process of their own.
+inline bool has_cuda() { return parallel::load_cuda_library().loaded && at::hasCUDA(); }
 
 using Tensors = std::vector<at::Tensor>;
 /// From leaves to the outputs that gradients are taken of.

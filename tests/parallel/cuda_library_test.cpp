@@ -2,9 +2,13 @@
 
 #include "titan/parallel/cuda_library.h"
 
+#include <dlfcn.h>
 #include <filesystem>
 #include <fstream>
 
+#include <ATen/core/dispatch/Dispatcher.h>
+
+#include "titan/ops/planned_device.h"
 #include "titan/parallel/device_services.h"
 
 #include "tests/support/temporary_folder.h"
@@ -35,6 +39,32 @@ TEST_CASE("The CUDA library is loaded where a driver and device are, else the re
     REQUIRE(choose_device("auto", 0).value().is_cpu());
   }
   REQUIRE(choose_device("cpu", 0).value().is_cpu());
+}
+
+TEST_CASE("The CUDA library registers a kernel for every operator that the planner counts on",
+          "[parallel]") {
+  Dl_info self{};
+  dladdr(reinterpret_cast<void*>(&load_cuda_library_from), &self);
+  const auto path = std::filesystem::path(self.dli_fname).parent_path() / "libtitan_cuda.so";
+  if (!load_cuda_library().loaded) {
+    const titan::Status loaded = load_cuda_library_from(path.string());
+    if (!loaded.ok()) TITAN_SKIP(titan::message_of(loaded));  // LibTorch's CUDA libraries are away
+  }
+  const titan::ops::PlannedDeviceScope cuda(c10::DeviceType::CUDA);
+  std::size_t kernels = 0;
+  for (const std::string name : {"modulate_norm", "gelu", "swiglu", "rope", "mse", "gated_residual",
+                                 "joint_qkv", "parallel_qkv"}) {
+    INFO(name);
+    REQUIRE(titan::ops::planned_device_has(("titan::" + name).c_str()));
+    for (const std::string& schema : {name, name + "_backward"}) {
+      const auto op = c10::Dispatcher::singleton().findSchema({"titan::" + schema, ""});
+      if (schema == "rope_backward") continue;  // rope turns back by itself
+      REQUIRE(op.has_value());
+      REQUIRE(op->hasKernelForDispatchKey(c10::DispatchKey::CUDA));
+      ++kernels;
+    }
+  }
+  REQUIRE(kernels == 15);
 }
 
 TEST_CASE("A library that cannot be loaded is refused with the loader's words", "[parallel]") {

@@ -93,9 +93,9 @@ void modulate_norm_backward(const NormProblem& problem, const NormParameters& pa
 namespace cuda {
 /// As on the CPU; float32 or bfloat16 parameters with float32 or bfloat16 storage (float32
 /// parameters where storage is). All pointers are of the device of `stream`; dim at most 12288.
-/// Forward: one block a row; backward: one block for rows_per_task rows of a sample, its column
-/// sums in shared memory, then two small kernels that add them up in order. Rows are read 4
-/// elements at a time where every pointer, dim and stride allow it.
+/// Blocks of up to 512 threads hold a row in registers. Forward: one block a row; backward: one for
+/// rows_per_task rows of a sample, then two small kernels that add their column sums up in order.
+/// Rows are read 16 bytes at a time where every pointer, dim and stride allow it.
 void modulate_norm_forward(const NormProblem& problem, const NormParameters& parameters,
                            const ModulateNormForward& io, CUstream_st* stream);
 void modulate_norm_backward(const NormProblem& problem, const NormParameters& parameters,

@@ -16,6 +16,8 @@
 
 #include "titan/kernels/storage.h"
 
+struct CUstream_st;
+
 namespace titan::kernels {
 
 struct StreamQkvProblem {
@@ -61,5 +63,18 @@ void stream_qkv_forward(const StreamQkvProblem& problem, const StreamQkvParamete
 void stream_qkv_backward(const StreamQkvProblem& problem, const StreamQkvParameters& parameters,
                          const StreamQkvBackward& io);
 }  // namespace cpu
+
+namespace cuda {
+/// Floats that `partial` needs on a device.
+int64_t stream_qkv_partial_size(const StreamQkvProblem& problem);
+/// As on the CPU, on the device of `stream`; head_dim at most 256. Forward: one block of 256
+/// threads a row; backward: one for 8 rows, whose sums are then added in order. head_dim / (16
+/// bytes) threads share a head where that is a power of two up to 32 and pointers and strides allow
+/// it, else a warp does, pair by pair.
+void stream_qkv_forward(const StreamQkvProblem& problem, const StreamQkvParameters& parameters,
+                        const StreamQkvForward& io, CUstream_st* stream);
+void stream_qkv_backward(const StreamQkvProblem& problem, const StreamQkvParameters& parameters,
+                         const StreamQkvBackward& io, CUstream_st* stream);
+}  // namespace cuda
 
 }  // namespace titan::kernels

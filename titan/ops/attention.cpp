@@ -10,7 +10,9 @@
 
 #include "titan/kernels/attention.h"
 #include "titan/ops/attention_kernel.h"
+#include "titan/ops/attention_backend.h"
 #include "titan/ops/backend.h"
+#include "titan/ops/device_attention.h"
 #include "titan/ops/dispatch.h"
 #include "titan/ops/kept.h"
 #include "titan/ops/libtorch_attention.h"
@@ -175,7 +177,30 @@ TensorList derivative(const KeptCall& call) {
 }
 constexpr Keepable kKeepable{.tag = kAttentionTag, .num_results = 2, .derivative = derivative};
 
-bool is_float32_on_cpu(const at::Tensor& x) { return x.is_cpu() && x.scalar_type() == at::kFloat; }
+/// Also on shapes alone: LibTorch would plan for the scores, which none of its fused kernels keeps.
+at::Tensor own_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+  static const auto op = detail::find_op<decltype(forward_cpu)>(kForward);
+  return kept(
+      kKeepable, [&] { return op.call(q, k, v); }, q, k, v);
+}
+
+/// Whether a backward follows: now, or after the recompute of the block that runs.
+bool training(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+  return kept_results() != nullptr || detail::needs_gradient({q, k, v});
+}
+
+at::Tensor run(AttentionKernel kernel, const at::Tensor& q_in, const at::Tensor& k_in,
+               const at::Tensor& v_in) {
+  if (kernel == AttentionKernel::kMath) return reference::attention(q_in, k_in, v_in);
+  if (kernel == AttentionKernel::kOwn) return own_attention(q_in, k_in, v_in);
+  // The strided layout goes in and comes out without a copy.
+  const at::Tensor q = q_in.transpose(1, 2), k = k_in.transpose(1, 2), v = v_in.transpose(1, 2);
+  const at::Tensor out = kernel == AttentionKernel::kFlash ? flash_attention(q, k, v)
+                         : kernel == AttentionKernel::kCudnn
+                             ? cudnn_attention(q, k, v, training(q, k, v))
+                             : libtorch_attention(q, k, v);
+  return out.transpose(1, 2);
+}
 
 }  // namespace
 
@@ -189,15 +214,10 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
               "dividing H (q=",
               q.sizes(), ", k=", k.sizes(), ", v=", v.sizes(), ")");
   if (backend() == Backend::kReference) return reference::attention(q, k, v);
-  // On shapes alone too: LibTorch would plan for the scores, which none of its fused kernels keeps.
-  if (q.is_meta() || (is_float32_on_cpu(q) && is_float32_on_cpu(k) && is_float32_on_cpu(v))) {
-    static const auto op = detail::find_op<decltype(forward_cpu)>(kForward);
-    return kept(
-        kKeepable, [&] { return op.call(q, k, v); }, q, k, v);
-  }
-  // The strided layout goes in and comes out without a copy.
-  return libtorch_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
-      .transpose(1, 2);
+  if (q.is_meta())
+    return attention_backend() == AttentionBackend::kMath ? reference::attention(q, k, v)
+                                                          : own_attention(q, k, v);
+  return run(attention_kernel_for(q, k, v, training(q, k, v), run), q, k, v);
 }
 
 }  // namespace titan::ops

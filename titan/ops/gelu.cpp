@@ -5,9 +5,8 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
-#include "titan/kernels/elementwise.h"
 #include "titan/ops/backend.h"
-#include "titan/ops/dispatch.h"
+#include "titan/ops/elementwise_kernel.h"
 #include "titan/ops/reference.h"
 
 namespace titan::ops {
@@ -19,29 +18,11 @@ using torch::autograd::variable_list;
 constexpr const char* kForward = "titan::gelu";
 constexpr const char* kBackward = "titan::gelu_backward";
 
-/// A contiguous x as rows of its last dimension.
-kernels::cpu::GeluProblem problem_of(const at::Tensor& x) {
-  const int64_t columns = x.dim() == 0 ? 1 : x.size(-1);
-  return {.rows = columns == 0 ? 0 : x.numel() / columns,
-          .columns = columns,
-          .x_stride = columns,
-          .out_stride = columns,
-          .storage = detail::storage_of(x)};
+at::Tensor forward_cpu(const at::Tensor& x) {
+  return detail::run_gelu_forward(kernels::cpu::gelu_forward, x);
 }
-
-at::Tensor forward_cpu(const at::Tensor& x_in) {
-  const at::Tensor x = x_in.contiguous();
-  at::Tensor out = at::empty_like(x);
-  kernels::cpu::gelu_forward(problem_of(x), x.const_data_ptr(), out.mutable_data_ptr());
-  return out;
-}
-
-at::Tensor backward_cpu(const at::Tensor& grad_in, const at::Tensor& x_in) {
-  const at::Tensor x = x_in.contiguous(), grad = grad_in.to(x.scalar_type()).contiguous();
-  at::Tensor grad_x = at::empty_like(x);
-  kernels::cpu::gelu_backward(problem_of(x), grad.const_data_ptr(), x.const_data_ptr(),
-                              grad_x.mutable_data_ptr());
-  return grad_x;
+at::Tensor backward_cpu(const at::Tensor& grad, const at::Tensor& x) {
+  return detail::run_gelu_backward(kernels::cpu::gelu_backward, grad, x);
 }
 
 at::Tensor redispatch_forward(const at::Tensor& x) {

@@ -16,35 +16,22 @@ using torch::autograd::variable_list;
 constexpr const char* kForward = "titan::joint_qkv";
 constexpr const char* kBackward = "titan::joint_qkv_backward";
 
-using Forward = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
-/// Gradients of the text's projections and scales, then the image's.
-using Backward = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
+using Forward = detail::JointForward;
+using Backward = detail::JointBackward;
 
 Forward forward_cpu(const at::Tensor& txt, const at::Tensor& txt_q, const at::Tensor& txt_k,
                     const at::Tensor& img, const at::Tensor& img_q, const at::Tensor& img_k,
-                    const at::Tensor& rope_in, int64_t heads, double eps) {
-  const at::Tensor rope = rope_in.contiguous();
-  const detail::JointBuffers out(txt, txt.size(1) + img.size(1), heads, txt_q.size(0));
-  detail::run_stream_forward(txt.contiguous(), txt_q, txt_k, rope, 0, eps, out);
-  detail::run_stream_forward(img.contiguous(), img_q, img_k, rope, txt.size(1), eps, out);
-  return {out.q, out.k, out.v, out.q_rstd, out.k_rstd};
+                    const at::Tensor& rope, int64_t heads, double eps) {
+  return detail::run_joint_forward<detail::CpuKernels>(txt, txt_q, txt_k, img, img_q, img_k, rope,
+                                                       heads, eps);
 }
 
 Backward backward_cpu(const at::Tensor& grad_q, const at::Tensor& grad_k, const at::Tensor& grad_v,
                       const at::Tensor& txt, const at::Tensor& txt_q, const at::Tensor& txt_k,
                       const at::Tensor& img, const at::Tensor& img_q, const at::Tensor& img_k,
-                      const at::Tensor& rope_in, const at::Tensor& q_rstd,
-                      const at::Tensor& k_rstd) {
-  const at::Tensor rope = rope_in.contiguous();
-  const auto ready = [&](const at::Tensor& grad) {
-    return grad.to(txt.scalar_type()).contiguous();
-  };
-  const detail::HeadGradients grads{ready(grad_q), ready(grad_k), ready(grad_v)};
-  const detail::StreamGradients t =
-      detail::run_stream_backward(grads, txt.contiguous(), txt_q, txt_k, rope, 0, q_rstd, k_rstd);
-  const detail::StreamGradients i = detail::run_stream_backward(
-      grads, img.contiguous(), img_q, img_k, rope, txt.size(1), q_rstd, k_rstd);
-  return {t.in, t.q_scale, t.k_scale, i.in, i.q_scale, i.k_scale};
+                      const at::Tensor& rope, const at::Tensor& q_rstd, const at::Tensor& k_rstd) {
+  return detail::run_joint_backward<detail::CpuKernels>(grad_q, grad_k, grad_v, txt, txt_q, txt_k,
+                                                        img, img_q, img_k, rope, q_rstd, k_rstd);
 }
 
 Forward redispatch_forward(const at::Tensor& txt, const at::Tensor& txt_q, const at::Tensor& txt_k,

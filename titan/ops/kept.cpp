@@ -83,6 +83,9 @@ KeptScope::KeptScope(KeptResults& block, bool again) {
 }
 KeptScope::~KeptScope() { context() = {}; }
 
+KeptPause::KeptPause() : block_(context().block), again_(context().again) { context() = {}; }
+KeptPause::~KeptPause() { context() = {block_, again_}; }
+
 bool KeptResults::chooses(const char* tag) {
   if (std::strcmp(tag, kMatmulTag) == 0)
     return policy_.matmul_every > 0 && matmuls_++ % policy_.matmul_every == 0;

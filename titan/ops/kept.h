@@ -78,6 +78,19 @@ class KeptScope {
   KeptScope& operator=(const KeptScope&) = delete;
 };
 
+/// While alive, operations on this thread belong to no block.
+class KeptPause {
+ public:
+  KeptPause();
+  ~KeptPause();
+  KeptPause(const KeptPause&) = delete;
+  KeptPause& operator=(const KeptPause&) = delete;
+
+ private:
+  KeptResults* block_;
+  bool again_;
+};
+
 /// The block that operations on this thread belong to; null where nothing is recomputed.
 KeptResults* kept_results();
 /// Whether this thread is inside a recompute: what it does was done before.

@@ -1,6 +1,7 @@
 // The ops on shapes alone: each allocates what its kernel allocates and computes nothing, so memory
 // can be planned on the device meta without a model's memory.
 #include <array>
+#include <algorithm>
 #include <tuple>
 #include <vector>
 
@@ -8,6 +9,7 @@
 #include <torch/library.h>
 
 #include "titan/kernels/modulate_norm.h"
+#include "titan/kernels/mse.h"
 #include "titan/kernels/stream_qkv.h"
 #include "titan/ops/attention_kernel.h"
 #include "titan/ops/dispatch.h"
@@ -210,6 +212,22 @@ std::tuple<Tensor, Tensor, Tensor> parallel_qkv_backward(const Tensor& grad_q, c
   return {stream[0], stream[1], stream[2]};
 }
 
+Tensor mse(const Tensor& prediction_in, const Tensor& target_in) {
+  const Tensor prediction = prediction_in.contiguous();
+  const Tensor target = target_in.to(at::kFloat).contiguous();
+  Tensor out = at::empty({prediction.size(0)}, float32(prediction));
+  const int64_t elements = prediction.numel() / std::max<int64_t>(prediction.size(0), 1);
+  const Tensor partial =
+      at::empty({kernels::mse_partial_size({.batch = prediction.size(0), .elements = elements})},
+                float32(prediction));
+  return out;
+}
+Tensor mse_backward(const Tensor& grad, const Tensor& prediction_in, const Tensor& target_in) {
+  const Tensor prediction = prediction_in.contiguous();
+  const Tensor target = target_in.to(at::kFloat).contiguous(), up = grad.contiguous();
+  return at::empty_like(prediction);
+}
+
 Tensor philox(const Tensor& sample, const Tensor&, at::IntArrayRef tail_shape, int64_t, int64_t) {
   std::vector<int64_t> shape{sample.numel()};
   shape.insert(shape.end(), tail_shape.begin(), tail_shape.end());
@@ -258,6 +276,8 @@ TORCH_LIBRARY_IMPL(titan, Meta, m) {
   m.impl("joint_qkv_backward", TORCH_FN(joint_qkv_backward));
   m.impl("parallel_qkv", TORCH_FN(parallel_qkv));
   m.impl("parallel_qkv_backward", TORCH_FN(parallel_qkv_backward));
+  m.impl("mse", TORCH_FN(mse));
+  m.impl("mse_backward", TORCH_FN(mse_backward));
   m.impl("philox_normal", TORCH_FN(philox));
   m.impl("philox_uniform", TORCH_FN(philox));
 }

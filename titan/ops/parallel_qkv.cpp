@@ -4,7 +4,6 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
-#include "titan/kernels/elementwise.h"
 #include "titan/ops/backend.h"
 #include "titan/ops/stream_qkv.h"
 #include "titan/ops/stream_qkv_kernel.h"
@@ -18,57 +17,20 @@ using torch::autograd::variable_list;
 constexpr const char* kForward = "titan::parallel_qkv";
 constexpr const char* kBackward = "titan::parallel_qkv_backward";
 
-using Forward = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
-using Backward = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
+using Forward = detail::ParallelForward;
+using Backward = detail::ParallelBackward;
 
-/// The feed-forward columns of contiguous y [.., 3 width + M] and inner [.., width + M].
-struct GeluColumns {
-  kernels::cpu::GeluProblem problem;
-  int64_t y_offset, inner_offset;  // bytes
-
-  GeluColumns(const at::Tensor& y, int64_t width)
-      : problem{.rows = y.size(0) * y.size(1),
-                .columns = y.size(2) - 3 * width,
-                .x_stride = y.size(2),
-                .out_stride = y.size(2) - 2 * width,
-                .storage = detail::storage_of(y)},
-        y_offset(3 * width * y.element_size()),
-        inner_offset(width * y.element_size()) {}
-};
-const void* from(const at::Tensor& tensor, int64_t offset) {
-  return static_cast<const char*>(tensor.const_data_ptr()) + offset;
-}
-void* into(const at::Tensor& tensor, int64_t offset) {
-  return static_cast<char*>(tensor.mutable_data_ptr()) + offset;
-}
-
-Forward forward_cpu(const at::Tensor& y_in, const at::Tensor& q_scale, const at::Tensor& k_scale,
+Forward forward_cpu(const at::Tensor& y, const at::Tensor& q_scale, const at::Tensor& k_scale,
                     const at::Tensor& rope, int64_t heads, double eps) {
-  const at::Tensor y = y_in.contiguous();
-  const int64_t width = heads * q_scale.size(0);
-  const detail::JointBuffers out(y, y.size(1), heads, q_scale.size(0));
-  detail::run_stream_forward(y, q_scale, k_scale, rope.contiguous(), 0, eps, out);
-  const GeluColumns columns(y, width);
-  at::Tensor inner = at::empty({y.size(0), y.size(1), columns.problem.out_stride}, y.options());
-  kernels::cpu::gelu_forward(columns.problem, from(y, columns.y_offset),
-                             into(inner, columns.inner_offset));
-  return {out.q, out.k, out.v, inner, out.q_rstd, out.k_rstd};
+  return detail::run_parallel_forward<detail::CpuKernels>(y, q_scale, k_scale, rope, heads, eps);
 }
 
 Backward backward_cpu(const at::Tensor& grad_q, const at::Tensor& grad_k, const at::Tensor& grad_v,
-                      const at::Tensor& grad_inner, const at::Tensor& y_in,
-                      const at::Tensor& q_scale, const at::Tensor& k_scale, const at::Tensor& rope,
-                      const at::Tensor& q_rstd, const at::Tensor& k_rstd) {
-  const at::Tensor y = y_in.contiguous();
-  const auto ready = [&](const at::Tensor& grad) { return grad.to(y.scalar_type()).contiguous(); };
-  const detail::StreamGradients grads =
-      detail::run_stream_backward({ready(grad_q), ready(grad_k), ready(grad_v)}, y, q_scale,
-                                  k_scale, rope.contiguous(), 0, q_rstd, k_rstd);
-  const GeluColumns columns(y, q_rstd.size(2) * q_scale.size(0));
-  const at::Tensor inner = ready(grad_inner);
-  kernels::cpu::gelu_backward(columns.problem, from(inner, columns.inner_offset),
-                              from(y, columns.y_offset), into(grads.in, columns.y_offset));
-  return {grads.in, grads.q_scale, grads.k_scale};
+                      const at::Tensor& grad_inner, const at::Tensor& y, const at::Tensor& q_scale,
+                      const at::Tensor& k_scale, const at::Tensor& rope, const at::Tensor& q_rstd,
+                      const at::Tensor& k_rstd) {
+  return detail::run_parallel_backward<detail::CpuKernels>(grad_q, grad_k, grad_v, grad_inner, y,
+                                                           q_scale, k_scale, rope, q_rstd, k_rstd);
 }
 
 Forward redispatch_forward(const at::Tensor& y, const at::Tensor& q_scale,

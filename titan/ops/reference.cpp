@@ -37,6 +37,10 @@ at::Tensor gated_residual(const at::Tensor& x, const at::Tensor& branch, const a
   return (widen(x) + widen(gate).unsqueeze(1) * widen(branch)).to(x.scalar_type());
 }
 
+at::Tensor mse(const at::Tensor& prediction, const at::Tensor& target) {
+  return (widen(prediction) - widen(target)).square().flatten(1).mean(1);
+}
+
 at::Tensor swiglu(const at::Tensor& a, const at::Tensor& b) {
   return (at::silu(widen(a)) * widen(b)).to(a.scalar_type());
 }

@@ -14,6 +14,8 @@ ResidualNorm residual_modulate_norm(const at::Tensor& x, const at::Tensor& branc
                                     const at::Tensor& gate, const Norm& norm,
                                     const Modulation& modulation);
 at::Tensor gated_residual(const at::Tensor& x, const at::Tensor& branch, const at::Tensor& gate);
+/// [B], mean over the other dimensions.
+at::Tensor mse(const at::Tensor& prediction, const at::Tensor& target);
 at::Tensor swiglu(const at::Tensor& a, const at::Tensor& b);
 at::Tensor gelu(const at::Tensor& x);
 at::Tensor rope(const at::Tensor& x, const at::Tensor& table);

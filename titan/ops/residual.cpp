@@ -7,9 +7,8 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
-#include "titan/kernels/elementwise.h"
 #include "titan/ops/backend.h"
-#include "titan/ops/dispatch.h"
+#include "titan/ops/elementwise_kernel.h"
 #include "titan/ops/reference.h"
 
 namespace titan::ops {
@@ -21,43 +20,12 @@ using torch::autograd::variable_list;
 constexpr const char* kForward = "titan::gated_residual";
 constexpr const char* kBackward = "titan::gated_residual_backward";
 
-/// The gate in x's dtype with unit column stride.
-at::Tensor kernel_gate(const at::Tensor& gate, const at::Tensor& x) {
-  const at::Tensor same = gate.to(x.scalar_type());
-  return same.stride(1) == 1 ? same : same.contiguous();
+at::Tensor forward_cpu(const at::Tensor& x, const at::Tensor& branch, const at::Tensor& gate) {
+  return detail::run_residual_forward(kernels::cpu::gated_residual_forward, x, branch, gate);
 }
-
-kernels::cpu::ResidualProblem problem_of(const at::Tensor& x, const at::Tensor& gate) {
-  return {.batch = x.size(0),
-          .tokens = x.size(1),
-          .dim = x.size(2),
-          .gate_stride = gate.stride(0),
-          .storage = detail::storage_of(x)};
-}
-
-at::Tensor forward_cpu(const at::Tensor& x_in, const at::Tensor& branch_in,
-                       const at::Tensor& gate_in) {
-  const at::Tensor x = x_in.contiguous(), branch = branch_in.to(x.scalar_type()).contiguous();
-  const at::Tensor gate = kernel_gate(gate_in, x);
-  at::Tensor out = at::empty_like(x);
-  kernels::cpu::gated_residual_forward(problem_of(x, gate), x.const_data_ptr(),
-                                       branch.const_data_ptr(), gate.const_data_ptr(),
-                                       out.mutable_data_ptr());
-  return out;
-}
-
-std::tuple<at::Tensor, at::Tensor> backward_cpu(const at::Tensor& grad_in,
-                                                const at::Tensor& branch_in,
-                                                const at::Tensor& gate_in) {
-  const at::Tensor grad = grad_in.contiguous(),
-                   branch = branch_in.to(grad.scalar_type()).contiguous();
-  const at::Tensor gate = kernel_gate(gate_in, grad);
-  at::Tensor grad_branch = at::empty_like(branch);
-  at::Tensor grad_gate = at::empty(gate.sizes(), gate.options().dtype(at::kFloat));
-  kernels::cpu::gated_residual_backward(
-      problem_of(grad, gate), grad.const_data_ptr(), branch.const_data_ptr(), gate.const_data_ptr(),
-      grad_branch.mutable_data_ptr(), grad_gate.mutable_data_ptr<float>());
-  return {grad_branch, grad_gate.to(gate_in.scalar_type())};
+std::tuple<at::Tensor, at::Tensor> backward_cpu(const at::Tensor& grad, const at::Tensor& branch,
+                                                const at::Tensor& gate) {
+  return detail::run_residual_backward(kernels::cpu::gated_residual_backward, grad, branch, gate);
 }
 
 at::Tensor redispatch_forward(const at::Tensor& x, const at::Tensor& branch,

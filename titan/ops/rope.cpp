@@ -4,9 +4,8 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
-#include "titan/kernels/elementwise.h"
 #include "titan/ops/backend.h"
-#include "titan/ops/dispatch.h"
+#include "titan/ops/elementwise_kernel.h"
 #include "titan/ops/reference.h"
 
 namespace titan::ops {
@@ -17,18 +16,8 @@ using torch::autograd::variable_list;
 
 constexpr const char* kSchema = "titan::rope";
 
-at::Tensor rope_cpu(const at::Tensor& x_in, const at::Tensor& table_in, bool inverse) {
-  const at::Tensor x = x_in.contiguous();
-  const at::Tensor table = table_in.contiguous();
-  at::Tensor out = at::empty_like(x);
-  kernels::cpu::rope({.batch = x.size(0),
-                      .tokens = x.size(1),
-                      .heads = x.size(2),
-                      .head_dim = x.size(3),
-                      .inverse = inverse,
-                      .storage = detail::storage_of(x)},
-                     x.const_data_ptr(), table.const_data_ptr<float>(), out.mutable_data_ptr());
-  return out;
+at::Tensor rope_cpu(const at::Tensor& x, const at::Tensor& table, bool inverse) {
+  return detail::run_rope(kernels::cpu::rope, x, table, inverse);
 }
 
 at::Tensor redispatch(const at::Tensor& x, const at::Tensor& table, bool inverse) {

@@ -7,9 +7,8 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
-#include "titan/kernels/elementwise.h"
 #include "titan/ops/backend.h"
-#include "titan/ops/dispatch.h"
+#include "titan/ops/elementwise_kernel.h"
 #include "titan/ops/reference.h"
 
 namespace titan::ops {
@@ -21,23 +20,12 @@ using torch::autograd::variable_list;
 constexpr const char* kForward = "titan::swiglu";
 constexpr const char* kBackward = "titan::swiglu_backward";
 
-at::Tensor forward_cpu(const at::Tensor& a_in, const at::Tensor& b_in) {
-  const at::Tensor a = a_in.contiguous(), b = b_in.contiguous();
-  at::Tensor out = at::empty_like(a);
-  kernels::cpu::swiglu_forward(detail::storage_of(a), a.numel(), a.const_data_ptr(),
-                               b.const_data_ptr(), out.mutable_data_ptr());
-  return out;
+at::Tensor forward_cpu(const at::Tensor& a, const at::Tensor& b) {
+  return detail::run_swiglu_forward(kernels::cpu::swiglu_forward, a, b);
 }
-
-std::tuple<at::Tensor, at::Tensor> backward_cpu(const at::Tensor& grad_in, const at::Tensor& a_in,
-                                                const at::Tensor& b_in) {
-  const at::Tensor grad = grad_in.to(a_in.scalar_type()).contiguous();
-  const at::Tensor a = a_in.contiguous(), b = b_in.contiguous();
-  at::Tensor grad_a = at::empty_like(a), grad_b = at::empty_like(b);
-  kernels::cpu::swiglu_backward(detail::storage_of(a), a.numel(), grad.const_data_ptr(),
-                                a.const_data_ptr(), b.const_data_ptr(), grad_a.mutable_data_ptr(),
-                                grad_b.mutable_data_ptr());
-  return {grad_a, grad_b};
+std::tuple<at::Tensor, at::Tensor> backward_cpu(const at::Tensor& grad, const at::Tensor& a,
+                                                const at::Tensor& b) {
+  return detail::run_swiglu_backward(kernels::cpu::swiglu_backward, grad, a, b);
 }
 
 at::Tensor redispatch_forward(const at::Tensor& a, const at::Tensor& b) {

@@ -16,11 +16,11 @@
 #include "titan/models/builtin.h"
 #include "titan/models/dit/config.h"
 #include "titan/models/flux/config.h"
-#include "titan/ops/backend.h"
 #include "titan/parallel/cpu_share.h"
 #include "titan/parallel/cuda_library.h"
 #include "titan/parallel/libtorch_log.h"
 #include "titan/parallel/process_group.h"
+#include "titan/train/kernel_settings.h"
 #include "titan/train/launcher.h"
 #include "titan/train/rank_agreement.h"
 #include "titan/train/signals.h"
@@ -72,11 +72,11 @@ int run_rank(const JobProgram& program, const LoadedConfig& loaded,
     const StatusOr<RankEnv> rank = rank_env_from_environment();
     if (!rank.ok()) return fail(message_of(rank.status()), exit_code_for(rank.status()));
     configure_process(config, *rank);
-    if (const Status status = ops::set_backend(config.kernels.backend); !status.ok())
-      return fail(message_of(status), exit_code_for(status));
     const StatusOr<c10::Device> device =
         parallel::choose_device(config.job.device, rank->local_rank);
     if (!device.ok()) return fail(message_of(device.status()), exit_code_for(device.status()));
+    if (const Status status = choose_kernels(config, device->type()); !status.ok())
+      return fail(message_of(status), exit_code_for(status));
     fail.expect_ranks(rank->world_size);
     auto group = parallel::ProcessGroupGuard::create(
         {.env = *rank,

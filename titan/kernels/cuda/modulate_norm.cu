@@ -1,152 +1,89 @@
 #include <algorithm>
 #include <cstdint>
 
-#include <cuda_bf16.h>
-#include <cuda_runtime.h>
-
+#include "titan/kernels/cuda/pack.cuh"
 #include "titan/kernels/modulate_norm.h"
 
 namespace titan::kernels::cuda {
 namespace {
 
-constexpr int kWarp = 32;
-constexpr int kMaxThreads = 256;
+constexpr int kMaxThreads = 512;
 constexpr int kColumnThreads = 128;
-constexpr int kSums = 3;  // of grad_y, of grad_y * normalised h, of grad_h * branch
+constexpr int kSums = 3;       // of grad_y, of grad_y * normalised h, of grad_h * branch
+constexpr int kMostHeld = 24;  // elements of a row that a thread holds: 12288 / kMaxThreads
 
-__device__ float to_float(float value) { return value; }
-__device__ float to_float(__nv_bfloat16 value) { return __bfloat162float(value); }
-template <class T>
-__device__ T from_float(float value);
-template <>
-__device__ float from_float<float>(float value) {
-  return value;
-}
-template <>
-__device__ __nv_bfloat16 from_float<__nv_bfloat16>(float value) {
-  return __float2bfloat16_rn(value);
-}
-
-/// kVec neighbours, moved in one access.
-template <class T, int kVec>
-struct alignas(sizeof(T) * kVec) Pack {
-  T item[kVec];
+/// A thread holds kSteps packs of a row, `step` elements apart.
+struct Columns {
+  int64_t first, step;
 };
-
-template <int kVec, class T>
-__device__ void load(const T* from, int64_t i, float (&to)[kVec]) {
-  const Pack<T, kVec> pack = *reinterpret_cast<const Pack<T, kVec>*>(from + i);
-  for (int k = 0; k < kVec; ++k) to[k] = to_float(pack.item[k]);
-}
-/// As load; `missing` where there is no array.
-template <int kVec, class T>
-__device__ void load_or(const void* from, int64_t i, float missing, float (&to)[kVec]) {
-  if (from != nullptr) {
-    load<kVec>(static_cast<const T*>(from), i, to);
-  } else {
-    for (int k = 0; k < kVec; ++k) to[k] = missing;
-  }
-}
-template <int kVec, class T>
-__device__ void store(const float (&from)[kVec], T* to, int64_t i) {
-  Pack<T, kVec> pack;
-  for (int k = 0; k < kVec; ++k) pack.item[k] = from_float<T>(from[k]);
-  *reinterpret_cast<Pack<T, kVec>*>(to + i) = pack;
+template <int kVec>
+__device__ __forceinline__ Columns columns_of_thread() {
+  return {static_cast<int64_t>(threadIdx.x) * kVec, static_cast<int64_t>(blockDim.x) * kVec};
 }
 
-/// Sums of a and b over the block, in a fixed order, for every thread.
-__device__ float2 block_sum(float a, float b) {
-  __shared__ float2 partial[kMaxThreads / kWarp];
-  for (int offset = kWarp / 2; offset > 0; offset /= 2) {
-    a += __shfl_xor_sync(0xFFFFFFFFU, a, offset);
-    b += __shfl_xor_sync(0xFFFFFFFFU, b, offset);
-  }
-  __syncthreads();  // the previous sums have been read
-  if (threadIdx.x % kWarp == 0) partial[threadIdx.x / kWarp] = make_float2(a, b);
-  __syncthreads();
-  float2 sum = make_float2(0.0F, 0.0F);
-  for (unsigned warp = 0; warp < blockDim.x / kWarp; ++warp) {
-    sum.x += partial[warp].x;
-    sum.y += partial[warp].y;
-  }
-  return sum;
-}
-
-/// weight * (1 + scale) of sample b at columns i ...
-template <int kVec, class P>
-__device__ void load_factor(const NormParameters& p, int64_t b, int64_t i, float (&factor)[kVec]) {
-  float scale[kVec];
-  load_or<kVec, P>(p.weight, i, 1.0F, factor);
-  load_or<kVec, P>(p.scale.data, b * p.scale.stride + i, 0.0F, scale);
-  for (int k = 0; k < kVec; ++k) factor[k] *= 1.0F + scale[k];
-}
-
-/// One block normalises one row.
-template <class T, class P, int kVec>
-__global__ void forward(NormProblem problem, NormParameters p, ModulateNormForward io) {
+/// One block normalises one row, which it reads once.
+template <class T, class P, int kVec, int kSteps>
+__global__ void __launch_bounds__(kMaxThreads)
+    forward(NormProblem problem, NormParameters p, ModulateNormForward io) {
   const int64_t row = blockIdx.x;
   const int64_t b = row / problem.tokens;
   const int64_t dim = problem.dim;
-  const int64_t first = static_cast<int64_t>(threadIdx.x) * kVec;
-  const int64_t step = static_cast<int64_t>(blockDim.x) * kVec;
-  const T* x = static_cast<const T*>(io.x) + row * dim;
-  const T* h = x;
+  const Columns at = columns_of_thread<kVec>();
   const float inverse_dim = 1.0F / static_cast<float>(dim);
-  float value[kVec];
-
-  float sum = 0.0F;
-  float squares = 0.0F;
-  if (io.branch != nullptr) {
-    const T* branch = static_cast<const T*>(io.branch) + row * dim;
-    T* out = static_cast<T*>(io.h) + row * dim;
-    for (int64_t i = first; i < dim; i += step) {
+  float value[kSteps][kVec];
+  float sum = 0.0F, squares = 0.0F;
+#pragma unroll
+  for (int s = 0; s < kSteps; ++s) {
+    const int64_t i = at.first + s * at.step;
+    if (i >= dim) continue;
+    load<kVec>(static_cast<const T*>(io.x) + row * dim, i, value[s]);
+    if (io.branch != nullptr) {
       float gate[kVec], addend[kVec];
-      load<kVec>(x, i, value);
-      load<kVec>(branch, i, addend);
+      load<kVec>(static_cast<const T*>(io.branch) + row * dim, i, addend);
       load_or<kVec, P>(p.gate.data, b * p.gate.stride + i, 1.0F, gate);
-      for (int k = 0; k < kVec; ++k) value[k] += gate[k] * addend[k];
-      store<kVec>(value, out, i);
+#pragma unroll
       for (int k = 0; k < kVec; ++k) {
-        const float kept = to_float(from_float<T>(value[k]));  // backward sees h as stored
-        sum += kept;
-        squares += kept * kept;
+        // Backward sees h as stored.
+        value[s][k] = to_float(from_float<T>(value[s][k] + gate[k] * addend[k]));
       }
+      store<kVec>(value[s], static_cast<T*>(io.h) + row * dim, i);
     }
-    h = out;  // each thread reads back what it wrote
-  } else {
-    for (int64_t i = first; i < dim; i += step) {
-      load<kVec>(x, i, value);
-      for (int k = 0; k < kVec; ++k) {
-        sum += value[k];
-        squares += value[k] * value[k];
-      }
+#pragma unroll
+    for (int k = 0; k < kVec; ++k) {
+      sum += value[s][k];
+      squares += value[s][k] * value[s][k];
     }
   }
-  const float2 sums = block_sum(sum, squares);
+  const float2 sums = block_sum<kMaxThreads>(sum, squares);
   const float mean = problem.rms ? 0.0F : sums.x * inverse_dim;
   float variance = sums.y * inverse_dim;
   if (!problem.rms) {
     // A second pass: the difference of large sums would cancel.
     float centred = 0.0F;
-    for (int64_t i = first; i < dim; i += step) {
-      load<kVec>(h, i, value);
-      for (int k = 0; k < kVec; ++k) centred += (value[k] - mean) * (value[k] - mean);
+#pragma unroll
+    for (int s = 0; s < kSteps; ++s) {
+      if (at.first + s * at.step >= dim) continue;
+#pragma unroll
+      for (int k = 0; k < kVec; ++k) centred += (value[s][k] - mean) * (value[s][k] - mean);
     }
-    variance = block_sum(centred, 0.0F).x * inverse_dim;
+    variance = block_sum<kMaxThreads>(centred, 0.0F).x * inverse_dim;
   }
   const float rstd = rsqrtf(variance + problem.eps);
-  T* y = static_cast<T*>(io.y) + row * dim;
-  for (int64_t i = first; i < dim; i += step) {
+#pragma unroll
+  for (int s = 0; s < kSteps; ++s) {
+    const int64_t i = at.first + s * at.step;
+    if (i >= dim) continue;
     float weight[kVec], bias[kVec], scale[kVec], shift[kVec];
-    load<kVec>(h, i, value);
     load_or<kVec, P>(p.weight, i, 1.0F, weight);
     load_or<kVec, P>(p.bias, i, 0.0F, bias);
     load_or<kVec, P>(p.scale.data, b * p.scale.stride + i, 0.0F, scale);
     load_or<kVec, P>(p.shift.data, b * p.shift.stride + i, 0.0F, shift);
+#pragma unroll
     for (int k = 0; k < kVec; ++k) {
-      value[k] = ((value[k] - mean) * rstd * weight[k] + bias[k]) * (1.0F + scale[k]) + shift[k];
+      value[s][k] =
+          ((value[s][k] - mean) * rstd * weight[k] + bias[k]) * (1.0F + scale[k]) + shift[k];
     }
-    store<kVec>(value, y, i);
+    store<kVec>(value[s], static_cast<T*>(io.y) + row * dim, i);
   }
   if (threadIdx.x == 0) {
     io.rstd[row] = rstd;
@@ -154,11 +91,11 @@ __global__ void forward(NormProblem problem, NormParameters p, ModulateNormForwa
   }
 }
 
-/// One block takes rows_per_task rows of one sample. Each thread owns columns, so their sums need
-/// no exchange.
-template <class T, class P, int kVec>
-__global__ void backward(NormProblem problem, NormParameters p, ModulateNormBackward io) {
-  extern __shared__ float column_sums[];
+/// One block takes rows_per_task rows of one sample and reads each once. A thread owns columns, so
+/// their sums need no exchange and stay in registers.
+template <class T, class P, int kVec, int kSteps>
+__global__ void __launch_bounds__(kMaxThreads)
+    backward(NormProblem problem, NormParameters p, ModulateNormBackward io) {
   const int64_t dim = problem.dim;
   const int64_t per_sample = problem.tasks_per_sample();
   const int64_t b = blockIdx.x / per_sample;
@@ -166,67 +103,82 @@ __global__ void backward(NormProblem problem, NormParameters p, ModulateNormBack
   const int64_t stop = start + problem.rows_per_task < problem.tokens
                            ? start + problem.rows_per_task
                            : problem.tokens;
-  const int64_t first = static_cast<int64_t>(threadIdx.x) * kVec;
-  const int64_t step = static_cast<int64_t>(blockDim.x) * kVec;
+  const Columns at = columns_of_thread<kVec>();
   const float inverse_dim = 1.0F / static_cast<float>(dim);
-  const int kinds = io.branch != nullptr ? kSums : kSums - 1;
-  for (int64_t i = first; i < dim; i += step) {
-    for (int s = 0; s < kinds; ++s) {
-      for (int k = 0; k < kVec; ++k) column_sums[s * dim + i + k] = 0.0F;
-    }
+  float of_grad[kSteps][kVec] = {}, of_normal[kSteps][kVec] = {}, of_branch[kSteps][kVec] = {};
+  float factor[kSteps][kVec];  // weight * (1 + scale)
+#pragma unroll
+  for (int s = 0; s < kSteps; ++s) {
+    const int64_t i = at.first + s * at.step;
+    if (i >= dim) continue;
+    float scale[kVec];
+    load_or<kVec, P>(p.weight, i, 1.0F, factor[s]);
+    load_or<kVec, P>(p.scale.data, b * p.scale.stride + i, 0.0F, scale);
+#pragma unroll
+    for (int k = 0; k < kVec; ++k) factor[s][k] *= 1.0F + scale[k];
   }
 
   for (int64_t row = b * problem.tokens + start; row < b * problem.tokens + stop; ++row) {
-    const T* grad_y = static_cast<const T*>(io.grad_y) + row * dim;
-    const T* h = static_cast<const T*>(io.h) + row * dim;
     const float rstd = io.rstd[row];
     const float mean = problem.rms ? 0.0F : io.mean[row];
-    float grad[kVec], unit[kVec], factor[kVec];
-    float along_one = 0.0F;
-    float along_h = 0.0F;
-    for (int64_t i = first; i < dim; i += step) {
-      load<kVec>(grad_y, i, grad);
-      load<kVec>(h, i, unit);
-      load_factor<kVec, P>(p, b, i, factor);
+    float grad[kSteps][kVec], normal[kSteps][kVec];
+    float along_one = 0.0F, along_h = 0.0F;
+#pragma unroll
+    for (int s = 0; s < kSteps; ++s) {
+      const int64_t i = at.first + s * at.step;
+      if (i >= dim) continue;
+      load<kVec>(static_cast<const T*>(io.grad_y) + row * dim, i, grad[s]);
+      load<kVec>(static_cast<const T*>(io.h) + row * dim, i, normal[s]);
+#pragma unroll
       for (int k = 0; k < kVec; ++k) {
-        const float normal = (unit[k] - mean) * rstd;
-        column_sums[i + k] += grad[k];
-        column_sums[dim + i + k] += grad[k] * normal;
-        along_one += grad[k] * factor[k];
-        along_h += grad[k] * factor[k] * normal;
+        normal[s][k] = (normal[s][k] - mean) * rstd;
+        of_grad[s][k] += grad[s][k];
+        of_normal[s][k] += grad[s][k] * normal[s][k];
+        grad[s][k] *= factor[s][k];
+        along_one += grad[s][k];
+        along_h += grad[s][k] * normal[s][k];
       }
     }
-    const float2 sums = block_sum(along_one, along_h);
+    const float2 sums = block_sum<kMaxThreads>(along_one, along_h);
     along_one = problem.rms ? 0.0F : sums.x * inverse_dim;
     along_h = sums.y * inverse_dim;
-    for (int64_t i = first; i < dim; i += step) {
-      load<kVec>(grad_y, i, grad);
-      load<kVec>(h, i, unit);
-      load_factor<kVec, P>(p, b, i, factor);
-      for (int k = 0; k < kVec; ++k) {
-        grad[k] = rstd * (grad[k] * factor[k] - along_one - (unit[k] - mean) * rstd * along_h);
-      }
+#pragma unroll
+    for (int s = 0; s < kSteps; ++s) {
+      const int64_t i = at.first + s * at.step;
+      if (i >= dim) continue;
+#pragma unroll
+      for (int k = 0; k < kVec; ++k)
+        grad[s][k] = rstd * (grad[s][k] - along_one - normal[s][k] * along_h);
       if (io.grad_h != nullptr) {
-        load<kVec>(static_cast<const T*>(io.grad_h) + row * dim, i, unit);
-        for (int k = 0; k < kVec; ++k) grad[k] += unit[k];
+        float other[kVec];
+        load<kVec>(static_cast<const T*>(io.grad_h) + row * dim, i, other);
+#pragma unroll
+        for (int k = 0; k < kVec; ++k) grad[s][k] += other[k];
       }
-      store<kVec>(grad, static_cast<T*>(io.grad_x) + row * dim, i);
+      store<kVec>(grad[s], static_cast<T*>(io.grad_x) + row * dim, i);
       if (io.branch == nullptr) continue;
       float branch[kVec], gate[kVec];
       load<kVec>(static_cast<const T*>(io.branch) + row * dim, i, branch);
       load_or<kVec, P>(p.gate.data, b * p.gate.stride + i, 1.0F, gate);
+#pragma unroll
       for (int k = 0; k < kVec; ++k) {
-        column_sums[2 * dim + i + k] += grad[k] * branch[k];
-        grad[k] *= gate[k];
+        of_branch[s][k] += grad[s][k] * branch[k];
+        grad[s][k] *= gate[k];
       }
-      store<kVec>(grad, static_cast<T*>(io.grad_branch) + row * dim, i);
+      store<kVec>(grad[s], static_cast<T*>(io.grad_branch) + row * dim, i);
     }
   }
 
   float* partial = io.partial + static_cast<int64_t>(blockIdx.x) * kSums * dim;
-  for (int64_t i = first; i < dim; i += step) {
-    for (int s = 0; s < kinds; ++s) {
-      for (int k = 0; k < kVec; ++k) partial[s * dim + i + k] = column_sums[s * dim + i + k];
+#pragma unroll
+  for (int s = 0; s < kSteps; ++s) {
+    const int64_t i = at.first + s * at.step;
+    if (i >= dim) continue;
+#pragma unroll
+    for (int k = 0; k < kVec; ++k) {
+      partial[i + k] = of_grad[s][k];
+      partial[dim + i + k] = of_normal[s][k];
+      if (io.branch != nullptr) partial[2 * dim + i + k] = of_branch[s][k];
     }
   }
 }
@@ -277,22 +229,13 @@ __global__ void reduce_affine(NormProblem problem, NormParameters p, ModulateNor
   if (io.grad_bias != nullptr) io.grad_bias[i] = bias;
 }
 
-constexpr int kVecWidth = 4;
-
-/// Whether rows of all these arrays begin on a boundary of 4 elements (16 bytes suffice for either
-/// type).
-bool can_vectorise(const NormProblem& problem, const NormParameters& p,
-                   std::initializer_list<const void*> arrays) {
-  const auto aligned = [](const void* data) {
-    return reinterpret_cast<std::uintptr_t>(data) % 16 == 0;
-  };
-  bool all = problem.dim % kVecWidth == 0;
-  for (const void* data : arrays) all = all && aligned(data);
-  for (const void* data : {p.weight, p.bias, p.scale.data, p.shift.data, p.gate.data})
-    all = all && aligned(data);
-  for (const SampleRows* rows : {&p.scale, &p.shift, &p.gate})
-    all = all && rows->stride % kVecWidth == 0;
-  return all;
+/// Whether rows of all these arrays begin on a boundary of 16 bytes.
+template <class T>
+bool rows_go_wide(const NormProblem& problem, const NormParameters& p,
+                  std::initializer_list<const void*> arrays) {
+  return can_go_wide<T>(arrays, {problem.dim}) &&
+         can_go_wide<T>({p.weight, p.bias, p.scale.data, p.shift.data, p.gate.data},
+                        {p.scale.stride, p.shift.stride, p.gate.stride});
 }
 
 unsigned threads_for(int64_t dim, int vec) {
@@ -300,20 +243,17 @@ unsigned threads_for(int64_t dim, int vec) {
   return static_cast<unsigned>(std::min<int64_t>(wanted, kMaxThreads));
 }
 
-template <class T, class P, int kVec>
-void launch_backward(const NormProblem& problem, const NormParameters& p,
-                     const ModulateNormBackward& io, cudaStream_t stream) {
-  const std::size_t shared_bytes =
-      sizeof(float) * (io.branch != nullptr ? kSums : kSums - 1) * problem.dim;
-  // Above 48 KiB a kernel has to ask. A failure shows in the launch, which the caller checks.
-  constexpr std::size_t kWithoutAsking = 48 * 1024;
-  if (shared_bytes > kWithoutAsking) {
-    cudaFuncSetAttribute(backward<T, P, kVec>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                         static_cast<int>(shared_bytes));
-  }
-  const auto blocks = static_cast<unsigned>(problem.batch * problem.tasks_per_sample());
-  backward<T, P, kVec>
-      <<<blocks, threads_for(problem.dim, kVec), shared_bytes, stream>>>(problem, p, io);
+/// Calls `launch` with the width of an access, the packs that a thread holds and the threads.
+template <class T, class Launch>
+void with_sharing(int64_t dim, bool wide, Launch&& launch) {
+  with_width<T>(wide, [&](auto vec) {
+    constexpr int kVec = decltype(vec)::value;
+    if (dim <= int64_t{kMaxThreads} * kVec) {
+      launch(vec, Width<1>{}, threads_for(dim, kVec));
+    } else {
+      launch(vec, Width<kMostHeld / kVec>{}, threads_for(dim, kVec));
+    }
+  });
 }
 
 /// Calls `launch` with the element types of storage and parameters.
@@ -338,37 +278,35 @@ void modulate_norm_forward(const NormProblem& problem, const NormParameters& par
                            const ModulateNormForward& io, CUstream_st* stream) {
   const auto rows = static_cast<unsigned>(problem.batch * problem.tokens);
   if (rows == 0) return;
-  const bool vectorise = can_vectorise(problem, parameters, {io.x, io.branch, io.h, io.y});
   with_types(problem, [&](auto storage, auto param) {
     using T = decltype(storage);
     using P = decltype(param);
-    if (vectorise) {
-      forward<T, P, kVecWidth>
-          <<<rows, threads_for(problem.dim, kVecWidth), 0, stream>>>(problem, parameters, io);
-    } else {
-      forward<T, P, 1><<<rows, threads_for(problem.dim, 1), 0, stream>>>(problem, parameters, io);
-    }
+    const bool wide = rows_go_wide<T>(problem, parameters, {io.x, io.branch, io.h, io.y});
+    with_sharing<T>(problem.dim, wide, [&](auto vec, auto steps, unsigned threads) {
+      launch_kernel(forward<T, P, decltype(vec)::value, decltype(steps)::value>, rows, threads,
+                    stream, problem, parameters, io);
+    });
   });
 }
 
 void modulate_norm_backward(const NormProblem& problem, const NormParameters& parameters,
                             const ModulateNormBackward& io, CUstream_st* stream) {
   if (problem.batch * problem.tokens == 0) return;
-  const bool vectorise = can_vectorise(
-      problem, parameters, {io.grad_y, io.grad_h, io.h, io.branch, io.grad_x, io.grad_branch});
   with_types(problem, [&](auto storage, auto param) {
     using T = decltype(storage);
     using P = decltype(param);
-    if (vectorise) {
-      launch_backward<T, P, kVecWidth>(problem, parameters, io, stream);
-    } else {
-      launch_backward<T, P, 1>(problem, parameters, io, stream);
-    }
-    const auto columns = static_cast<unsigned>((problem.dim + kColumnThreads - 1) / kColumnThreads);
+    const bool wide = rows_go_wide<T>(
+        problem, parameters, {io.grad_y, io.grad_h, io.h, io.branch, io.grad_x, io.grad_branch});
+    const auto blocks = static_cast<unsigned>(problem.batch * problem.tasks_per_sample());
+    with_sharing<T>(problem.dim, wide, [&](auto vec, auto steps, unsigned threads) {
+      launch_kernel(backward<T, P, decltype(vec)::value, decltype(steps)::value>, blocks, threads,
+                    stream, problem, parameters, io);
+    });
+    const unsigned columns = blocks_for(problem.dim, kColumnThreads);
     const dim3 grid(columns, static_cast<unsigned>(problem.batch));
-    reduce_samples<P><<<grid, kColumnThreads, 0, stream>>>(problem, parameters, io);
+    launch_kernel(reduce_samples<P>, grid, kColumnThreads, stream, problem, parameters, io);
     if (io.grad_weight != nullptr || io.grad_bias != nullptr) {
-      reduce_affine<P><<<columns, kColumnThreads, 0, stream>>>(problem, parameters, io);
+      launch_kernel(reduce_affine<P>, columns, kColumnThreads, stream, problem, parameters, io);
     }
   });
 }

@@ -1,9 +1,9 @@
 #include "titan/models/objectives/condition.h"
 
-#include <ATen/ops/mse_loss.h>
 #include <ATen/ops/zeros_like.h>
 
 #include "titan/base/check.h"
+#include "titan/ops/mse.h"
 #include "titan/ops/philox.h"
 
 namespace titan::objectives {
@@ -38,8 +38,8 @@ at::Tensor squared_error(const at::Tensor& prediction, const at::Tensor& target,
   TITAN_CHECK(prediction.sizes() == target.sizes(),
               "[objective] prediction and target match in shape (", prediction.sizes(), ", ",
               target.sizes(), ")");
-  const at::Tensor error =
-      at::mse_loss(prediction.to(at::kFloat), target, at::Reduction::None).flatten(1).mean(1);
+  const bool wide = prediction.scalar_type() == at::kDouble;
+  const at::Tensor error = ops::mse(wide ? prediction.to(at::kFloat) : prediction, target);
   return weight.defined() ? error * weight : error;
 }
 

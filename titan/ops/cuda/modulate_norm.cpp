@@ -14,7 +14,7 @@ using detail::NormBackwardResult;
 using detail::NormForwardResult;
 using detail::OptionalTensor;
 
-constexpr int64_t kMaxDim = 12288;  // three rows of column sums fit a block's shared memory
+constexpr int64_t kMaxDim = 12288;  // what the threads of a block hold of a row
 
 void check_width(const at::Tensor& x) {
   TITAN_CHECK(x.size(2) <= kMaxDim, "[modulate_norm] the CUDA kernel takes widths up to ", kMaxDim,

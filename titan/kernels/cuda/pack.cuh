@@ -1,0 +1,146 @@
+// pack.cuh: what the CUDA kernels share: element types, 16-byte accesses, sums in a fixed order,
+// launches. Device code only.
+//
+// Without nvcc a file that launches by launch_kernel() compiles against the headers of
+// tests/kernels/cuda_emulation, which run its threads one by one on the CPU.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+
+#include "titan/kernels/storage.h"
+
+namespace titan::kernels::cuda {
+
+constexpr int kWarp = 32;
+constexpr unsigned kAllLanes = 0xFFFFFFFFU;
+
+__device__ __forceinline__ float to_float(float value) { return value; }
+__device__ __forceinline__ float to_float(__nv_bfloat16 value) { return __bfloat162float(value); }
+template <class T>
+__device__ __forceinline__ T from_float(float value);
+template <>
+__device__ __forceinline__ float from_float<float>(float value) {
+  return value;
+}
+template <>
+__device__ __forceinline__ __nv_bfloat16 from_float<__nv_bfloat16>(float value) {
+  return __float2bfloat16_rn(value);
+}
+
+/// Elements of one 16-byte access.
+template <class T>
+constexpr int kWide = 16 / static_cast<int>(sizeof(T));
+
+/// kVec neighbours: moved 16 bytes at a time where they fill such accesses, else one by one.
+template <class T, int kVec>
+struct alignas(sizeof(T) * kVec % 16 == 0 ? 16 : sizeof(T)) Pack {
+  T item[kVec];
+};
+
+template <int kVec, class T>
+__device__ __forceinline__ void load(const T* from, int64_t i, float (&to)[kVec]) {
+  const Pack<T, kVec> pack = *reinterpret_cast<const Pack<T, kVec>*>(from + i);
+#pragma unroll
+  for (int k = 0; k < kVec; ++k) to[k] = to_float(pack.item[k]);
+}
+/// As load; `missing` where there is no array.
+template <int kVec, class T>
+__device__ __forceinline__ void load_or(const void* from, int64_t i, float missing,
+                                        float (&to)[kVec]) {
+  if (from != nullptr) {
+    load<kVec>(static_cast<const T*>(from), i, to);
+  } else {
+#pragma unroll
+    for (int k = 0; k < kVec; ++k) to[k] = missing;
+  }
+}
+template <int kVec, class T>
+__device__ __forceinline__ void store(const float (&from)[kVec], T* to, int64_t i) {
+  Pack<T, kVec> pack;
+#pragma unroll
+  for (int k = 0; k < kVec; ++k) pack.item[k] = from_float<T>(from[k]);
+  *reinterpret_cast<Pack<T, kVec>*>(to + i) = pack;
+}
+
+/// Sum over groups of `lanes` (a power of two) neighbouring threads of a warp, for each of them.
+/// The whole warp must call it.
+__device__ __forceinline__ float group_sum(float value, int lanes) {
+  for (int offset = lanes / 2; offset > 0; offset /= 2)
+    value += __shfl_xor_sync(kAllLanes, value, offset);
+  return value;
+}
+
+/// Sums of a and b over a block of at most kMaxThreads (whole warps), in a fixed order, for every
+/// thread.
+template <int kMaxThreads>
+__device__ float2 block_sum(float a, float b) {
+  __shared__ float2 partial[kMaxThreads / kWarp];
+  a = group_sum(a, kWarp);
+  b = group_sum(b, kWarp);
+  __syncthreads();  // the previous sums have been read
+  if (threadIdx.x % kWarp == 0) partial[threadIdx.x / kWarp] = make_float2(a, b);
+  __syncthreads();
+  float2 sum = make_float2(0.0F, 0.0F);
+  for (unsigned warp = 0; warp < blockDim.x / kWarp; ++warp) {
+    sum.x += partial[warp].x;
+    sum.y += partial[warp].y;
+  }
+  return sum;
+}
+
+/// Whether arrays of T (null counts) and the strides between their rows allow 16-byte accesses.
+template <class T>
+inline bool can_go_wide(std::initializer_list<const void*> arrays,
+                        std::initializer_list<int64_t> strides) {
+  bool all = true;
+  for (const void* data : arrays) all = all && reinterpret_cast<std::uintptr_t>(data) % 16 == 0;
+  for (const int64_t stride : strides) all = all && stride % kWide<T> == 0;
+  return all;
+}
+
+/// Calls `launch` with a value of the element type.
+template <class Launch>
+void with_type(StorageType storage, Launch&& launch) {
+  if (storage == StorageType::kFloat32) {
+    launch(float{});
+  } else {
+    launch(__nv_bfloat16{});
+  }
+}
+
+/// A number of elements, as a type.
+template <int kVec>
+struct Width {
+  static constexpr int value = kVec;
+};
+/// Calls `launch` with the width of a 16-byte access, or with 1.
+template <class T, class Launch>
+void with_width(bool wide, Launch&& launch) {
+  if (wide) {
+    launch(Width<kWide<T>>{});
+  } else {
+    launch(Width<1>{});
+  }
+}
+
+/// kernel<<<grid, threads, 0, stream>>>(arguments...).
+template <class... Parameters, class... Arguments>
+void launch_kernel(void (*kernel)(Parameters...), dim3 grid, unsigned threads, cudaStream_t stream,
+                   const Arguments&... arguments) {
+#if defined(__CUDACC__)
+  kernel<<<grid, threads, 0, stream>>>(arguments...);
+#else
+  (void)stream;
+  emulation::launch(grid, threads, [&] { kernel(arguments...); });
+#endif
+}
+
+inline unsigned blocks_for(int64_t count, int64_t per_block) {
+  return static_cast<unsigned>((count + per_block - 1) / per_block);
+}
+
+}  // namespace titan::kernels::cuda
