@@ -114,7 +114,9 @@ TEST_CASE("recompute and kept weights change no bit of a converted model's gradi
       const auto plain = testing::training_pass(model, inputs, {});
       models::convert_to_float8(*model, emulated(recipe));
       const auto none = testing::training_pass(model, inputs, {});
-      REQUIRE_FALSE(at::equal(none.at("loss"), plain.at("loss")));
+      INFO(recipe << " " << c10::toString(dtype));
+      // Not the loss: rounded to bfloat16 it can be the same.
+      REQUIRE_FALSE(at::equal(none.at("img_in.weight"), plain.at("img_in.weight")));
       for (const bool keep : {false, true}) {
         models::keep_float8_weights(*model, keep);
         for (const auto& [name, plan] : testing::recompute_modes(model->blocks().size())) {
