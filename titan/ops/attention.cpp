@@ -9,8 +9,8 @@
 #include <torch/library.h>
 
 #include "titan/kernels/attention.h"
-#include "titan/ops/attention_kernel.h"
 #include "titan/ops/attention_backend.h"
+#include "titan/ops/attention_kernel.h"
 #include "titan/ops/backend.h"
 #include "titan/ops/device_attention.h"
 #include "titan/ops/dispatch.h"

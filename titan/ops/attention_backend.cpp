@@ -41,8 +41,9 @@ Choices& choices() {
 
 /// Below this many multiplications nothing is measured: a run of a millisecond says little.
 constexpr double kWorthMeasuring = 1 << 28;
-/// How much faster a later candidate must be. A busy CPU's times vary; events on a GPU do not.
-constexpr double kClearGainCpu = 1.25, kClearGainDevice = 1.05;
+/// How much faster a later candidate must be. A busy CPU's times vary, and a resumed run must
+/// choose what it chose at first; events on a GPU are steady.
+constexpr double kClearGainCpu = 2, kClearGainDevice = 1.05;
 
 double products_of(const at::Tensor& q, const at::Tensor& k) {
   return static_cast<double>(q.numel()) * static_cast<double>(k.size(1));

@@ -1,7 +1,7 @@
 // The ops on shapes alone: each allocates what its kernel allocates and computes nothing, so memory
 // can be planned on the device meta without a model's memory.
-#include <array>
 #include <algorithm>
+#include <array>
 #include <tuple>
 #include <vector>
 
