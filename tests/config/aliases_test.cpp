@@ -219,8 +219,8 @@ TEST_CASE("torchtitan's Flux debug config loads with warnings only", "[config]")
 
 TEST_CASE("Foreign options work on the command line, one warning a key", "[config]") {
   const auto loaded = load(
-      "[training]\ncompile = false\nbatch_size = 2\n",
-      {"--training.compile", "--training.no-compile", "--dataset.batch_size", "4",
+      "[training]\ngc_debug = false\nbatch_size = 2\n",
+      {"--training.gc_debug", "--training.no-gc_debug", "--dataset.batch_size", "4",
        "--metrics.enable-sampling", "--metrics.no_enable_color_printing", "--model.patch_size=8"});
   CHECK(loaded->config.training.batch_size == 4);
   CHECK(loaded->config.sampling.enable);

@@ -76,7 +76,7 @@ TEST_CASE("In a pipe there is one plain line a record, with units", "[metrics]")
           "12%  3.90 GiB  "
           "1.23 TFLOP/s  mfu 34.1%  eta 2h 05m\n"
           "step 610/5000  loss nan  grad nan\n"
-          "step 611/5000  loss 0.5000  grad 1  mfu 92.0% (fp8 46.0%)\n"
+          "step 611/5000  loss 0.5000  grad 1.00  mfu 92.0% (fp8 46.0%)\n"
           "eval at step 610/5000  loss 0.2500  fid 12.5  64 samples  12s\n");
 }
 

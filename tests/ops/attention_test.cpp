@@ -310,12 +310,12 @@ TEST_CASE("measuring is seen by no graph and changes no number", "[ops]") {
 TEST_CASE("candidates follow device, dtype and shape", "[ops]") {
   const at::Tensor half = at::zeros({1, 4, 2, 64}, at::kBFloat16), single = half.to(at::kFloat);
   using ops::detail::candidates;
-  REQUIRE(candidates(AttentionBackend::kAuto, single, single, false) ==
-          Kernels{AttentionKernel::kOwn, AttentionKernel::kLibtorch});
-  REQUIRE(candidates(AttentionBackend::kAuto, half, half, false) ==
-          Kernels{AttentionKernel::kLibtorch});
-  REQUIRE(candidates(AttentionBackend::kMath, half, half, false) ==
-          Kernels{AttentionKernel::kMath});
+  REQUIRE((candidates(AttentionBackend::kAuto, single, single, false) ==
+           Kernels{AttentionKernel::kOwn, AttentionKernel::kLibtorch}));
+  REQUIRE((candidates(AttentionBackend::kAuto, half, half, false) ==
+           Kernels{AttentionKernel::kLibtorch}));
+  REQUIRE(
+      (candidates(AttentionBackend::kMath, half, half, false) == Kernels{AttentionKernel::kMath}));
 }
 
 TEST_CASE("every attention.backend of a GPU agrees with float64, without copies", "[cuda]") {
@@ -346,16 +346,16 @@ TEST_CASE("a GPU's candidates are cuDNN and flash attention where they serve", "
   const at::Tensor half = at::zeros({1, 4, 2, 64}, at::kBFloat16).cuda();
   const at::Tensor grouped = half.narrow(2, 0, 1);
   using ops::detail::candidates;
-  REQUIRE(candidates(AttentionBackend::kAuto, half, half, false) ==
-          Kernels{AttentionKernel::kCudnn, AttentionKernel::kFlash});
-  REQUIRE(candidates(AttentionBackend::kAuto, half, half, true) ==
-          Kernels{AttentionKernel::kFlash});
-  REQUIRE(candidates(AttentionBackend::kCudnn, half, half, false) ==
-          Kernels{AttentionKernel::kCudnn});
-  REQUIRE(candidates(AttentionBackend::kCudnn, half, grouped, false) ==
-          Kernels{AttentionKernel::kFlash});
-  REQUIRE(candidates(AttentionBackend::kFlash, half.to(at::kFloat), half.to(at::kFloat), false) ==
-          Kernels{AttentionKernel::kLibtorch});
+  REQUIRE((candidates(AttentionBackend::kAuto, half, half, false) ==
+           Kernels{AttentionKernel::kCudnn, AttentionKernel::kFlash}));
+  REQUIRE(
+      (candidates(AttentionBackend::kAuto, half, half, true) == Kernels{AttentionKernel::kFlash}));
+  REQUIRE((candidates(AttentionBackend::kCudnn, half, half, false) ==
+           Kernels{AttentionKernel::kCudnn}));
+  REQUIRE((candidates(AttentionBackend::kCudnn, half, grouped, false) ==
+           Kernels{AttentionKernel::kFlash}));
+  REQUIRE((candidates(AttentionBackend::kFlash, half.to(at::kFloat), half.to(at::kFloat), false) ==
+           Kernels{AttentionKernel::kLibtorch}));
 }
 
 TEST_CASE("attention names shapes that do not fit", "[ops]") {

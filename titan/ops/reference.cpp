@@ -38,7 +38,7 @@ at::Tensor gated_residual(const at::Tensor& x, const at::Tensor& branch, const a
 }
 
 at::Tensor mse(const at::Tensor& prediction, const at::Tensor& target) {
-  return (widen(prediction) - widen(target)).square().flatten(1).mean(1);
+  return (widen(prediction) - widen(target)).square().unsqueeze(-1).flatten(1).mean(1);
 }
 
 at::Tensor swiglu(const at::Tensor& a, const at::Tensor& b) {
