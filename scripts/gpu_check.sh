@@ -52,10 +52,14 @@ step() {
   shift 2
   if (( left < 10 )); then echo "$name: left out, the time is over" | tee -a "$out/failures"; return 1; fi
   (( limit < left )) || limit=$left
-  if timeout -k 5 "$limit" "$@" >"$out/$name.log" 2>&1; then
+  local code=0
+  timeout -k 5 "$limit" "$@" >"$out/$name.log" 2>&1 || code=$?
+  if (( code == 0 )); then
     echo "$name: $((SECONDS - began)) s"
+  elif (( code == 77 )) && [[ $device == cpu ]]; then
+    echo "$name: skipped, it needs a GPU"
   else
-    echo "$name: failed (exit code $?, log $name.log: $(tail -n 1 "$out/$name.log" | cut -c1-200))" | tee -a "$out/failures"
+    echo "$name: failed (exit code $code, log $name.log: $(tail -n 1 "$out/$name.log" | cut -c1-200))" | tee -a "$out/failures"
     return 1
   fi
 }
