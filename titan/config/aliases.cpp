@@ -73,7 +73,7 @@ const std::vector<Alias>& aliases() {
 const std::vector<InertKeys>& inert_keys() {
   static const std::vector<InertKeys> kInert = {
       {"job", {"use_for_integration_test"}},
-      {"metrics", {"enable_wandb", "experiment_name", "sample_batch_size"}},
+      {"metrics", {"experiment_name", "sample_batch_size"}},
       {"model", {"tokenizer_path", "hf_assets_path"}},
       {"optimizer", {"early_step_in_backward"}},
       {"training",

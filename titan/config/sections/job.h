@@ -15,6 +15,8 @@ struct JobSection {
   std::string device = "auto";
   bool print_args = false;
   int64_t num_threads = 0;
+  std::string time_limit;
+  int64_t time_margin_seconds = 0;
 };
 template <class V>
 void visit_fields(JobSection& c, V&& v) {
@@ -28,6 +30,13 @@ void visit_fields(JobSection& c, V&& v) {
   v("print_args", c.print_args, "print the resolved config at start");
   v("num_threads", c.num_threads,
     "CPU threads of one rank for tensor operations; 0 = cores / ranks on this host",
+    rule::at_least(0));
+  v("time_limit", c.time_limit,
+    "time after which the run saves a checkpoint and stops (exit code 3): seconds or "
+    "[days-]hours:minutes:seconds; empty = the end that SLURM has set, if any; 0 = none");
+  v("time_margin_seconds", c.time_margin_seconds,
+    "how long before the end the run begins to stop; 0 = from the time that steps and checkpoints "
+    "take",
     rule::at_least(0));
 }
 

@@ -17,6 +17,7 @@ struct MetricsSection {
   std::string save_tb_folder = "tb";
   bool save_for_all_ranks = false;
   bool mlperf_logging = false;
+  bool enable_wandb = false;
 };
 template <class V>
 void visit_fields(MetricsSection& c, V&& v) {
@@ -30,6 +31,9 @@ void visit_fields(MetricsSection& c, V&& v) {
   v("save_for_all_ranks", c.save_for_all_ranks, "events of every rank, not of rank 0 alone");
   v("mlperf_logging", c.mlperf_logging,
     "MLPerf's :::MLLOG lines, on the screen and in the run's mlperf.log");
+  v("enable_wandb", c.enable_wandb,
+    "send metrics to Weights & Biases by a process beside the run (scripts/wandb_sidecar.py); "
+    "WANDB_PROJECT, WANDB_MODE=offline and their kin are its own variables");
 }
 
 struct MlperfSection {

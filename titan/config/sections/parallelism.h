@@ -83,6 +83,8 @@ void visit_fields(ActivationCheckpointSection& c, V&& v) {
 struct CommSection {
   int64_t init_timeout_seconds = 300;
   int64_t train_timeout_seconds = 100;
+  int64_t stall_timeout_seconds = 0;
+  double heartbeat_seconds = 1;
 };
 template <class V>
 void visit_fields(CommSection& c, V&& v) {
@@ -90,6 +92,12 @@ void visit_fields(CommSection& c, V&& v) {
     "longest wait for the other ranks until the first step ends", rule::at_least(1));
   v("train_timeout_seconds", c.train_timeout_seconds,
     "longest wait for the other ranks in a later collective", rule::at_least(1));
+  v("stall_timeout_seconds", c.stall_timeout_seconds,
+    "a step in which no rank gets on for so long is reported with each rank's place and ended; 0 = "
+    "half of train_timeout_seconds",
+    rule::at_least(0));
+  v("heartbeat_seconds", c.heartbeat_seconds,
+    "how often each rank tells the others, through the store, where it is", rule::above(0));
 }
 
 }  // namespace titan

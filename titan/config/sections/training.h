@@ -26,6 +26,7 @@ struct TrainingSection {
   double class_dropout_prob = 0.1;
   bool enable_cpu_offload = false;
   bool compile = true;
+  std::string cuda_graphs = "auto";
   std::string on_nonfinite = "stop";
   int64_t max_nonfinite_steps = 10;
 };
@@ -64,6 +65,10 @@ void visit_fields(TrainingSection& c, V&& v) {
   v("compile", c.compile,
     "fused kernels and, on a GPU, one graph for the whole iteration; off = plain operations of "
     "LibTorch one by one");
+  v("cuda_graphs", c.cuda_graphs,
+    "compile on a GPU: auto = a step is captured once and replayed, where nothing in it forbids "
+    "that; off = launched one by one",
+    rule::one_of({"auto", "off"}));
   v("on_nonfinite", c.on_nonfinite,
     "a loss or gradient that is not a finite number: stop, naming the samples, or skip and count "
     "the step; the weights keep their values either way",
