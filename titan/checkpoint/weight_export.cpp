@@ -44,15 +44,15 @@ class Overflow {
 
 Status write_recipe(WeightSource& source, const TensorRecipe& recipe, const Write& write,
                     Overflow& overflow) {
-  constexpr int64_t kPieceElements = int64_t{4} << 20;
+  constexpr int64_t kElementsAtATime = int64_t{4} << 20;
   TITAN_ASSIGN_OR_RETURN(const int64_t count, num_elements(recipe.tensor.shape));
   const at::ScalarType type = scalar_type_of(recipe.tensor.type);
   const TensorSpec* stored = recipe.parts.empty() ? nullptr : source.find(recipe.parts[0].tensor);
   const bool narrows = recipe.tensor.type == TensorType::kF16 && stored != nullptr &&
                        stored->type != TensorType::kF16;
-  for (int64_t at = 0; at < count; at += kPieceElements) {
+  for (int64_t at = 0; at < count; at += kElementsAtATime) {
     at::Tensor piece =
-        at::empty({std::min(kPieceElements, count - at)}, narrows ? at::kFloat : type);
+        at::empty({std::min(kElementsAtATime, count - at)}, narrows ? at::kFloat : type);
     TITAN_RETURN_IF_ERROR(read_elements(source, recipe, at, piece));
     if (narrows) {
       const at::Tensor half = piece.to(at::kHalf);

@@ -5,16 +5,11 @@
 
 #include <c10/core/GradMode.h>
 
+#include "titan/base/ceil_div.h"
 #include "titan/base/check.h"
 #include "titan/data/slot_reader.h"
 
 namespace titan {
-namespace {
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-}  // namespace
-
 int64_t samples_to_read(const Dataset& dataset, int64_t wanted) {
   return wanted > 0 ? std::min(wanted, dataset.size()) : dataset.size();
 }

@@ -25,10 +25,10 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr const char* kForward = "titan::attention";
-constexpr const char* kBackward = "titan::attention_backward";
-constexpr const char* kForwardKeeping = "titan::attention_keeping";
-constexpr const char* kBackwardKept = "titan::attention_backward_kept";
+constexpr const char* kAttention = "titan::attention";
+constexpr const char* kAttentionBackward = "titan::attention_backward";
+constexpr const char* kAttentionKeeping = "titan::attention_keeping";
+constexpr const char* kAttentionBackwardKept = "titan::attention_backward_kept";
 
 using Gradients = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
 
@@ -69,26 +69,28 @@ Gradients run_backward(const at::Tensor& grad_in, const at::Tensor& q_in, const 
   return {grad_q, grad_k, grad_v};
 }
 
-std::tuple<at::Tensor, at::Tensor> forward_cpu(const at::Tensor& q, const at::Tensor& k,
-                                               const at::Tensor& v) {
+std::tuple<at::Tensor, at::Tensor> attention_forward_cpu(const at::Tensor& q, const at::Tensor& k,
+                                                         const at::Tensor& v) {
   return run_forward(q, k, v, nullptr);
 }
-std::tuple<at::Tensor, at::Tensor, at::Tensor> forward_keeping_cpu(const at::Tensor& q,
-                                                                   const at::Tensor& k,
-                                                                   const at::Tensor& v) {
+std::tuple<at::Tensor, at::Tensor, at::Tensor> attention_forward_keeping_cpu(const at::Tensor& q,
+                                                                             const at::Tensor& k,
+                                                                             const at::Tensor& v) {
   at::Tensor probabilities =
       at::empty({kernels::attention_kept_size(detail::attention_problem(q, k))}, q.options());
   auto [out, logsumexp] = run_forward(q, k, v, probabilities.mutable_data_ptr<float>());
   return {out, logsumexp, probabilities};
 }
 
-Gradients backward_cpu(const at::Tensor& grad, const at::Tensor& q, const at::Tensor& k,
-                       const at::Tensor& v, const at::Tensor& out, const at::Tensor& logsumexp) {
+Gradients attention_backward_cpu(const at::Tensor& grad, const at::Tensor& q, const at::Tensor& k,
+                                 const at::Tensor& v, const at::Tensor& out,
+                                 const at::Tensor& logsumexp) {
   return run_backward(grad, q, k, v, out, logsumexp, nullptr);
 }
-Gradients backward_kept_cpu(const at::Tensor& grad, const at::Tensor& q, const at::Tensor& k,
-                            const at::Tensor& v, const at::Tensor& out, const at::Tensor& logsumexp,
-                            const at::Tensor& probabilities) {
+Gradients attention_backward_kept_cpu(const at::Tensor& grad, const at::Tensor& q,
+                                      const at::Tensor& k, const at::Tensor& v,
+                                      const at::Tensor& out, const at::Tensor& logsumexp,
+                                      const at::Tensor& probabilities) {
   return run_backward(grad, q, k, v, out, logsumexp, probabilities.const_data_ptr<float>());
 }
 
@@ -102,9 +104,10 @@ bool keeps_probabilities(const at::Tensor& q, const at::Tensor& k) {
          kept_share.load(std::memory_order_relaxed) * around;
 }
 
-std::tuple<at::Tensor, at::Tensor> redispatch_forward(const at::Tensor& q, const at::Tensor& k,
-                                                      const at::Tensor& v) {
-  static const auto op = detail::find_op<decltype(forward_cpu)>(kForward);
+std::tuple<at::Tensor, at::Tensor> attention_redispatch_forward(const at::Tensor& q,
+                                                                const at::Tensor& k,
+                                                                const at::Tensor& v) {
+  static const auto op = detail::find_op<decltype(attention_forward_cpu)>(kAttention);
   return op.redispatch(detail::below_autograd(q), q, k, v);
 }
 
@@ -114,10 +117,11 @@ class AttentionFunction : public torch::autograd::Function<AttentionFunction> {
                                const at::Tensor& v) {
     at::Tensor out, logsumexp, probabilities;
     if (keeps_probabilities(q, k)) {
-      static const auto op = detail::find_op<decltype(forward_keeping_cpu)>(kForwardKeeping);
+      static const auto op =
+          detail::find_op<decltype(attention_forward_keeping_cpu)>(kAttentionKeeping);
       std::tie(out, logsumexp, probabilities) = op.redispatch(detail::below_autograd(q), q, k, v);
     } else {
-      std::tie(out, logsumexp) = redispatch_forward(q, k, v);
+      std::tie(out, logsumexp) = attention_redispatch_forward(q, k, v);
     }
     ctx->save_for_backward({q, k, v, out, logsumexp, probabilities});
     ctx->mark_non_differentiable({logsumexp});
@@ -125,8 +129,9 @@ class AttentionFunction : public torch::autograd::Function<AttentionFunction> {
     return {out, logsumexp};
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    static const auto again = detail::find_op<decltype(backward_cpu)>(kBackward);
-    static const auto kept = detail::find_op<decltype(backward_kept_cpu)>(kBackwardKept);
+    static const auto again = detail::find_op<decltype(attention_backward_cpu)>(kAttentionBackward);
+    static const auto kept =
+        detail::find_op<decltype(attention_backward_kept_cpu)>(kAttentionBackwardKept);
     if (!grads[0].defined()) return {{}, {}, {}};
     const variable_list saved = ctx->get_saved_variables();
     auto [q, k, v] =
@@ -137,9 +142,10 @@ class AttentionFunction : public torch::autograd::Function<AttentionFunction> {
   }
 };
 
-std::tuple<at::Tensor, at::Tensor> forward_autograd(const at::Tensor& q, const at::Tensor& k,
-                                                    const at::Tensor& v) {
-  if (!detail::needs_gradient({q, k, v})) return redispatch_forward(q, k, v);
+std::tuple<at::Tensor, at::Tensor> attention_forward_autograd(const at::Tensor& q,
+                                                              const at::Tensor& k,
+                                                              const at::Tensor& v) {
+  if (!detail::needs_gradient({q, k, v})) return attention_redispatch_forward(q, k, v);
   const variable_list out = AttentionFunction::apply(q, k, v);
   return {out[0], out[1]};
 }
@@ -157,20 +163,20 @@ TORCH_LIBRARY_FRAGMENT(titan, m) {
       "Tensor logsumexp, Tensor probabilities) -> (Tensor, Tensor, Tensor)");
 }
 TORCH_LIBRARY_IMPL(titan, CPU, m) {
-  m.impl("attention", TORCH_FN(forward_cpu));
-  m.impl("attention_backward", TORCH_FN(backward_cpu));
-  m.impl("attention_keeping", TORCH_FN(forward_keeping_cpu));
-  m.impl("attention_backward_kept", TORCH_FN(backward_kept_cpu));
+  m.impl("attention", TORCH_FN(attention_forward_cpu));
+  m.impl("attention_backward", TORCH_FN(attention_backward_cpu));
+  m.impl("attention_keeping", TORCH_FN(attention_forward_keeping_cpu));
+  m.impl("attention_backward_kept", TORCH_FN(attention_backward_kept_cpu));
 }
 TORCH_LIBRARY_IMPL(titan, Autograd, m) {
-  m.impl("attention", TORCH_FN(forward_autograd));
+  m.impl("attention", TORCH_FN(attention_forward_autograd));
   m.impl("attention_backward", torch::autograd::autogradNotImplementedFallback());
   m.impl("attention_keeping", torch::autograd::autogradNotImplementedFallback());
   m.impl("attention_backward_kept", torch::autograd::autogradNotImplementedFallback());
 }
 
 TensorList derivative(const KeptCall& call) {
-  static const auto op = detail::find_op<decltype(backward_cpu)>(kBackward);
+  static const auto op = detail::find_op<decltype(attention_backward_cpu)>(kAttentionBackward);
   auto [q, k, v] = op.call(call.grad, call.inputs[0], call.inputs[1], call.inputs[2],
                            call.results[0], call.results[1]);
   return {q, k, v};
@@ -179,7 +185,7 @@ constexpr Keepable kKeepable{.tag = kAttentionTag, .num_results = 2, .derivative
 
 /// Also on shapes alone: LibTorch would plan for the scores, which none of its fused kernels keeps.
 at::Tensor own_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
-  static const auto op = detail::find_op<decltype(forward_cpu)>(kForward);
+  static const auto op = detail::find_op<decltype(attention_forward_cpu)>(kAttention);
   return kept(
       kKeepable, [&] { return op.call(q, k, v); }, q, k, v);
 }

@@ -14,7 +14,7 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr at::ScalarType kForward = at::kFloat8_e4m3fn;
+constexpr at::ScalarType kForwardType = at::kFloat8_e4m3fn;
 
 at::Tensor rows_of(const at::Tensor& x) { return x.reshape({-1, x.size(-1)}); }
 
@@ -67,7 +67,7 @@ class Float8LinearFunction : public torch::autograd::Function<Float8LinearFuncti
                             const detail::OptionalTensor& bias, const Float8Options& options,
                             Float8Weights* weights) {
     const bool for_x = weight.requires_grad(), for_weight = x.requires_grad();
-    const Float8Copies in = float8_quantize(rows_of(x), kForward, options.rowwise,
+    const Float8Copies in = float8_quantize(rows_of(x), kForwardType, options.rowwise,
                                             {.by_row = true, .by_column = for_x});
     Float8Weights once;
     const Float8Copies& w =
@@ -103,7 +103,8 @@ class Float8LinearFunction : public torch::autograd::Function<Float8LinearFuncti
 /// Without gradients.
 at::Tensor product_alone(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                          const Float8Options& options, Float8Weights* weights) {
-  const Float8Copies in = float8_quantize(rows_of(x), kForward, options.rowwise, {.by_row = true});
+  const Float8Copies in =
+      float8_quantize(rows_of(x), kForwardType, options.rowwise, {.by_row = true});
   Float8Weights once;
   const Float8Copies& w =
       (weights != nullptr ? *weights : once).of(weight, options.rowwise, {.by_row = true});
@@ -123,7 +124,7 @@ const Float8Copies& Float8Weights::of(const at::Tensor& weight, bool rowwise, Fl
                              .by_column = wanted.by_column && !copies_.by_column.defined()};
   if (missing.by_row || missing.by_column) {
     const at::NoGradGuard no_grad;
-    Float8Copies made = float8_quantize(weight.detach(), kForward, rowwise, missing);
+    Float8Copies made = float8_quantize(weight.detach(), kForwardType, rowwise, missing);
     if (missing.by_row) {
       copies_.by_row = std::move(made.by_row);
       copies_.row_inverse = std::move(made.row_inverse);
@@ -162,12 +163,13 @@ Float8Gradients float8_linear_gradients(const at::Tensor& grad, const at::Tensor
   Operands held;
   if (want_weight) {
     const Float8Copies in =
-        float8_quantize(rows_of(x), kForward, options.rowwise, {.by_column = true});
+        float8_quantize(rows_of(x), kForwardType, options.rowwise, {.by_column = true});
     held.x = in.by_column;
     held.x_inverse = in.column_inverse;
   }
   if (want_x) {
-    const Float8Copies w = float8_quantize(weight, kForward, options.rowwise, {.by_column = true});
+    const Float8Copies w =
+        float8_quantize(weight, kForwardType, options.rowwise, {.by_column = true});
     held.weight = w.by_column;
     held.weight_inverse = w.column_inverse;
   }

@@ -15,18 +15,18 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr const char* kForward = "titan::gelu";
-constexpr const char* kBackward = "titan::gelu_backward";
+constexpr const char* kGelu = "titan::gelu";
+constexpr const char* kGeluBackward = "titan::gelu_backward";
 
-at::Tensor forward_cpu(const at::Tensor& x) {
+at::Tensor gelu_forward_cpu(const at::Tensor& x) {
   return detail::run_gelu_forward(kernels::cpu::gelu_forward, x);
 }
-at::Tensor backward_cpu(const at::Tensor& grad, const at::Tensor& x) {
+at::Tensor gelu_backward_cpu(const at::Tensor& grad, const at::Tensor& x) {
   return detail::run_gelu_backward(kernels::cpu::gelu_backward, grad, x);
 }
 
-at::Tensor redispatch_forward(const at::Tensor& x) {
-  static const auto op = detail::find_op<decltype(forward_cpu)>(kForward);
+at::Tensor gelu_redispatch_forward(const at::Tensor& x) {
+  static const auto op = detail::find_op<decltype(gelu_forward_cpu)>(kGelu);
   return op.redispatch(detail::below_autograd(x), x);
 }
 
@@ -34,16 +34,16 @@ class GeluFunction : public torch::autograd::Function<GeluFunction> {
  public:
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x) {
     ctx->save_for_backward({x});
-    return redispatch_forward(x);
+    return gelu_redispatch_forward(x);
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    static const auto op = detail::find_op<decltype(backward_cpu)>(kBackward);
+    static const auto op = detail::find_op<decltype(gelu_backward_cpu)>(kGeluBackward);
     return {op.call(grads[0], ctx->get_saved_variables()[0])};
   }
 };
 
-at::Tensor forward_autograd(const at::Tensor& x) {
-  return detail::needs_gradient({x}) ? GeluFunction::apply(x) : redispatch_forward(x);
+at::Tensor gelu_forward_autograd(const at::Tensor& x) {
+  return detail::needs_gradient({x}) ? GeluFunction::apply(x) : gelu_redispatch_forward(x);
 }
 
 TORCH_LIBRARY_FRAGMENT(titan, m) {
@@ -51,19 +51,19 @@ TORCH_LIBRARY_FRAGMENT(titan, m) {
   m.def("gelu_backward(Tensor grad, Tensor x) -> Tensor");
 }
 TORCH_LIBRARY_IMPL(titan, CPU, m) {
-  m.impl("gelu", TORCH_FN(forward_cpu));
-  m.impl("gelu_backward", TORCH_FN(backward_cpu));
+  m.impl("gelu", TORCH_FN(gelu_forward_cpu));
+  m.impl("gelu_backward", TORCH_FN(gelu_backward_cpu));
 }
 TORCH_LIBRARY_IMPL(titan, Autograd, m) {
-  m.impl("gelu", TORCH_FN(forward_autograd));
+  m.impl("gelu", TORCH_FN(gelu_forward_autograd));
   m.impl("gelu_backward", torch::autograd::autogradNotImplementedFallback());
 }
 
 }  // namespace
 
 at::Tensor gelu(const at::Tensor& x) {
-  if (!use_fused(x, kForward)) return reference::gelu(x);
-  static const auto op = detail::find_op<decltype(forward_cpu)>(kForward);
+  if (!use_fused(x, kGelu)) return reference::gelu(x);
+  static const auto op = detail::find_op<decltype(gelu_forward_cpu)>(kGelu);
   return op.call(x);
 }
 

@@ -23,8 +23,8 @@ using kernels::GemmOperand;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr const char* kForward = "titan::linear";
-constexpr const char* kBackward = "titan::linear_backward";
+constexpr const char* kLinear = "titan::linear";
+constexpr const char* kLinearBackward = "titan::linear_backward";
 
 /// A matrix whose rows are the result's dimension, or (by_column) are summed over.
 GemmOperand by_row(const at::Tensor& matrix) {
@@ -34,8 +34,8 @@ GemmOperand by_column(const at::Tensor& matrix) {
   return {matrix.const_data_ptr<float>(), 1, matrix.stride(0)};
 }
 
-at::Tensor forward_cpu(const at::Tensor& x_in, const at::Tensor& weight_in,
-                       const detail::OptionalTensor& bias_in) {
+at::Tensor linear_forward_cpu(const at::Tensor& x_in, const at::Tensor& weight_in,
+                              const detail::OptionalTensor& bias_in) {
   const at::Tensor x = detail::matrix_rows(x_in), weight = detail::matrix_rows(weight_in);
   const at::Tensor bias = bias_in ? bias_in->contiguous() : at::Tensor();
   at::Tensor out = at::empty(detail::linear_shape(x_in, weight), x.options());
@@ -78,10 +78,10 @@ at::Tensor grad_of_weight(const at::Tensor& grad, const at::Tensor& x, const at:
   return out;
 }
 
-std::tuple<at::Tensor, at::Tensor, at::Tensor> backward_cpu(const at::Tensor& grad_in,
-                                                            const at::Tensor& x_in,
-                                                            const at::Tensor& weight_in,
-                                                            std::array<bool, 3> wanted) {
+std::tuple<at::Tensor, at::Tensor, at::Tensor> linear_backward_cpu(const at::Tensor& grad_in,
+                                                                   const at::Tensor& x_in,
+                                                                   const at::Tensor& weight_in,
+                                                                   std::array<bool, 3> wanted) {
   const at::Tensor grad = detail::matrix_rows(grad_in);
   at::Tensor grad_x, grad_weight, grad_bias;
   if (wanted[0]) grad_x = grad_of_x(grad, detail::matrix_rows(weight_in), x_in.sizes());
@@ -92,9 +92,9 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> backward_cpu(const at::Tensor& gr
   return {grad_x, grad_weight, grad_bias};
 }
 
-at::Tensor redispatch_forward(const at::Tensor& x, const at::Tensor& weight,
-                              const detail::OptionalTensor& bias) {
-  static const auto op = detail::find_op<decltype(forward_cpu)>(kForward);
+at::Tensor linear_redispatch_forward(const at::Tensor& x, const at::Tensor& weight,
+                                     const detail::OptionalTensor& bias) {
+  static const auto op = detail::find_op<decltype(linear_forward_cpu)>(kLinear);
   return op.redispatch(detail::below_autograd(x), x, weight, bias);
 }
 
@@ -104,10 +104,10 @@ class LinearFunction : public torch::autograd::Function<LinearFunction> {
                             const detail::OptionalTensor& bias) {
     ctx->save_for_backward({x, weight});
     ctx->saved_data["with_bias"] = bias.has_value();
-    return redispatch_forward(x, weight, bias);
+    return linear_redispatch_forward(x, weight, bias);
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    static const auto op = detail::find_op<decltype(backward_cpu)>(kBackward);
+    static const auto op = detail::find_op<decltype(linear_backward_cpu)>(kLinearBackward);
     const variable_list saved = ctx->get_saved_variables();
     // Without a bias there is no third edge to ask about.
     const bool bias_wanted = ctx->saved_data["with_bias"].toBool() && ctx->needs_input_grad(2);
@@ -118,11 +118,11 @@ class LinearFunction : public torch::autograd::Function<LinearFunction> {
   }
 };
 
-at::Tensor forward_autograd(const at::Tensor& x, const at::Tensor& weight,
-                            const detail::OptionalTensor& bias) {
+at::Tensor linear_forward_autograd(const at::Tensor& x, const at::Tensor& weight,
+                                   const detail::OptionalTensor& bias) {
   return detail::needs_gradient({x, weight, detail::value(bias)})
              ? LinearFunction::apply(x, weight, bias)
-             : redispatch_forward(x, weight, bias);
+             : linear_redispatch_forward(x, weight, bias);
 }
 
 TORCH_LIBRARY_FRAGMENT(titan, m) {
@@ -132,11 +132,11 @@ TORCH_LIBRARY_FRAGMENT(titan, m) {
       "(Tensor, Tensor, Tensor)");
 }
 TORCH_LIBRARY_IMPL(titan, CPU, m) {
-  m.impl("linear", TORCH_FN(forward_cpu));
-  m.impl("linear_backward", TORCH_FN(backward_cpu));
+  m.impl("linear", TORCH_FN(linear_forward_cpu));
+  m.impl("linear_backward", TORCH_FN(linear_backward_cpu));
 }
 TORCH_LIBRARY_IMPL(titan, Autograd, m) {
-  m.impl("linear", TORCH_FN(forward_autograd));
+  m.impl("linear", TORCH_FN(linear_forward_autograd));
   m.impl("linear_backward", torch::autograd::autogradNotImplementedFallback());
 }
 
@@ -147,7 +147,7 @@ bool ours(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias)
   };
   if (!fits(x) || !fits(weight) || (bias.defined() && !fits(bias))) return false;
   const int64_t in = weight.size(1), rows = in == 0 ? 0 : x.numel() / in;
-  return (x.is_cpu() || x.is_meta()) && use_fused(x, kForward) &&
+  return (x.is_cpu() || x.is_meta()) && use_fused(x, kLinear) &&
          kernels::cpu::gemm_pays(rows, weight.size(0), in);
 }
 
@@ -155,7 +155,7 @@ bool ours(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias)
 TensorList derivative(const KeptCall& call) {
   const at::Tensor &x = call.inputs[0], &weight = call.inputs[1], &bias = call.inputs[2];
   if (ours(x, weight, bias)) {
-    static const auto op = detail::find_op<decltype(backward_cpu)>(kBackward);
+    static const auto op = detail::find_op<decltype(linear_backward_cpu)>(kLinearBackward);
     auto [grad_x, grad_weight, grad_bias] =
         op.call(call.grad, x, weight, {call.wanted[0], call.wanted[1], call.wanted[2]});
     return {grad_x, grad_weight, grad_bias};
@@ -171,7 +171,7 @@ constexpr Keepable kKeepable{.tag = kMatmulTag, .num_results = 1, .derivative = 
 
 at::Tensor compute(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   if (!ours(x, weight, bias)) return at::linear(x, weight, detail::optional(bias));
-  static const auto op = detail::find_op<decltype(forward_cpu)>(kForward);
+  static const auto op = detail::find_op<decltype(linear_forward_cpu)>(kLinear);
   return op.call(x, weight, detail::optional(bias));
 }
 

@@ -17,32 +17,32 @@ using detail::OptionalTensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr const char* kForward = "titan::modulate_norm";
-constexpr const char* kBackward = "titan::modulate_norm_backward";
+constexpr const char* kModulateNorm = "titan::modulate_norm";
+constexpr const char* kModulateNormBackward = "titan::modulate_norm_backward";
 
-NormForwardResult forward_cpu(const at::Tensor& x, const OptionalTensor& branch,
-                              const OptionalTensor& gate, const OptionalTensor& weight,
-                              const OptionalTensor& bias, const OptionalTensor& scale,
-                              const OptionalTensor& shift, double eps, bool rms) {
+NormForwardResult modulate_norm_forward_cpu(const at::Tensor& x, const OptionalTensor& branch,
+                                            const OptionalTensor& gate,
+                                            const OptionalTensor& weight,
+                                            const OptionalTensor& bias, const OptionalTensor& scale,
+                                            const OptionalTensor& shift, double eps, bool rms) {
   return detail::run_norm_forward(kernels::cpu::modulate_norm_forward, x, branch, gate, weight,
                                   bias, scale, shift, eps, rms);
 }
 
-NormBackwardResult backward_cpu(const at::Tensor& grad_y, const OptionalTensor& grad_h,
-                                const at::Tensor& h, const OptionalTensor& branch,
-                                const OptionalTensor& gate, const OptionalTensor& weight,
-                                const OptionalTensor& bias, const OptionalTensor& scale,
-                                const OptionalTensor& shift, const at::Tensor& mean,
-                                const at::Tensor& rstd, bool rms) {
+NormBackwardResult modulate_norm_backward_cpu(
+    const at::Tensor& grad_y, const OptionalTensor& grad_h, const at::Tensor& h,
+    const OptionalTensor& branch, const OptionalTensor& gate, const OptionalTensor& weight,
+    const OptionalTensor& bias, const OptionalTensor& scale, const OptionalTensor& shift,
+    const at::Tensor& mean, const at::Tensor& rstd, bool rms) {
   return detail::run_norm_backward(kernels::cpu::modulate_norm_backward, grad_y, grad_h, h, branch,
                                    gate, weight, bias, scale, shift, mean, rstd, rms);
 }
 
-NormForwardResult redispatch_forward(const at::Tensor& x, const OptionalTensor& branch,
-                                     const OptionalTensor& gate, const OptionalTensor& weight,
-                                     const OptionalTensor& bias, const OptionalTensor& scale,
-                                     const OptionalTensor& shift, double eps, bool rms) {
-  static const auto op = detail::find_op<decltype(forward_cpu)>(kForward);
+NormForwardResult modulate_norm_redispatch_forward(
+    const at::Tensor& x, const OptionalTensor& branch, const OptionalTensor& gate,
+    const OptionalTensor& weight, const OptionalTensor& bias, const OptionalTensor& scale,
+    const OptionalTensor& shift, double eps, bool rms) {
+  static const auto op = detail::find_op<decltype(modulate_norm_forward_cpu)>(kModulateNorm);
   return op.redispatch(detail::below_autograd(x), x, branch, gate, weight, bias, scale, shift, eps,
                        rms);
 }
@@ -56,7 +56,7 @@ class ModulateNormFunction : public torch::autograd::Function<ModulateNormFuncti
                                const OptionalTensor& scale, const OptionalTensor& shift, double eps,
                                bool rms) {
     auto [h, y, mean, rstd] =
-        redispatch_forward(x, branch, gate, weight, bias, scale, shift, eps, rms);
+        modulate_norm_redispatch_forward(x, branch, gate, weight, bias, scale, shift, eps, rms);
     ctx->set_materialize_grads(false);
     ctx->saved_data["rms"] = rms;
     ctx->save_for_backward({branch.has_value() ? h : x, detail::value(branch), detail::value(gate),
@@ -68,7 +68,8 @@ class ModulateNormFunction : public torch::autograd::Function<ModulateNormFuncti
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    static const auto op = detail::find_op<decltype(backward_cpu)>(kBackward);
+    static const auto op =
+        detail::find_op<decltype(modulate_norm_backward_cpu)>(kModulateNormBackward);
     const variable_list saved = ctx->get_saved_variables();
     const bool residual = saved[1].defined();
     const at::Tensor grad_h = residual ? grads[0] : at::Tensor();
@@ -82,13 +83,13 @@ class ModulateNormFunction : public torch::autograd::Function<ModulateNormFuncti
   }
 };
 
-NormForwardResult forward_autograd(const at::Tensor& x, const OptionalTensor& branch,
-                                   const OptionalTensor& gate, const OptionalTensor& weight,
-                                   const OptionalTensor& bias, const OptionalTensor& scale,
-                                   const OptionalTensor& shift, double eps, bool rms) {
+NormForwardResult modulate_norm_forward_autograd(
+    const at::Tensor& x, const OptionalTensor& branch, const OptionalTensor& gate,
+    const OptionalTensor& weight, const OptionalTensor& bias, const OptionalTensor& scale,
+    const OptionalTensor& shift, double eps, bool rms) {
   if (!detail::needs_gradient({x, detail::value(branch), detail::value(gate), detail::value(weight),
                                detail::value(bias), detail::value(scale), detail::value(shift)})) {
-    return redispatch_forward(x, branch, gate, weight, bias, scale, shift, eps, rms);
+    return modulate_norm_redispatch_forward(x, branch, gate, weight, bias, scale, shift, eps, rms);
   }
   const variable_list out =
       ModulateNormFunction::apply(x, branch, gate, weight, bias, scale, shift, eps, rms);
@@ -108,11 +109,11 @@ TORCH_LIBRARY_FRAGMENT(titan, m) {
       "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
 }
 TORCH_LIBRARY_IMPL(titan, CPU, m) {
-  m.impl("modulate_norm", TORCH_FN(forward_cpu));
-  m.impl("modulate_norm_backward", TORCH_FN(backward_cpu));
+  m.impl("modulate_norm", TORCH_FN(modulate_norm_forward_cpu));
+  m.impl("modulate_norm_backward", TORCH_FN(modulate_norm_backward_cpu));
 }
 TORCH_LIBRARY_IMPL(titan, Autograd, m) {
-  m.impl("modulate_norm", TORCH_FN(forward_autograd));
+  m.impl("modulate_norm", TORCH_FN(modulate_norm_forward_autograd));
   m.impl("modulate_norm_backward", torch::autograd::autogradNotImplementedFallback());
 }
 
@@ -137,7 +138,7 @@ void check(const at::Tensor& x, const Norm& norm) {
 
 NormForwardResult call_op(const at::Tensor& x, const at::Tensor& branch, const at::Tensor& gate,
                           const Norm& norm, const Modulation& modulation) {
-  static const auto op = detail::find_op<decltype(forward_cpu)>(kForward);
+  static const auto op = detail::find_op<decltype(modulate_norm_forward_cpu)>(kModulateNorm);
   using detail::optional;
   return op.call(x, optional(branch), optional(gate), optional(norm.weight), optional(norm.bias),
                  optional(modulation.scale), optional(modulation.shift), norm.eps, norm.rms);
@@ -149,7 +150,7 @@ at::Tensor modulate_norm(const at::Tensor& x, const Norm& norm, const Modulation
   check(x, norm);
   const Modulation rows{sample_rows(modulation.scale, x, "scale"),
                         sample_rows(modulation.shift, x, "shift")};
-  if (!use_fused(x, kForward)) return reference::modulate_norm(x, norm, rows);
+  if (!use_fused(x, kModulateNorm)) return reference::modulate_norm(x, norm, rows);
   return std::get<1>(call_op(x, {}, {}, norm, rows));
 }
 
@@ -163,7 +164,7 @@ ResidualNorm residual_modulate_norm(const at::Tensor& x, const at::Tensor& branc
   const Modulation rows{sample_rows(modulation.scale, x, "scale"),
                         sample_rows(modulation.shift, x, "shift")};
   const at::Tensor gate_rows = sample_rows(gate, x, "gate");
-  if (!use_fused(x, kForward))
+  if (!use_fused(x, kModulateNorm))
     return reference::residual_modulate_norm(x, branch, gate_rows, norm, rows);
   auto [h, y, mean, rstd] = call_op(x, branch, gate_rows, norm, rows);
   return {h, y};

@@ -14,29 +14,31 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr const char* kForward = "titan::parallel_qkv";
-constexpr const char* kBackward = "titan::parallel_qkv_backward";
+constexpr const char* kParallelQkv = "titan::parallel_qkv";
+constexpr const char* kParallelQkvBackward = "titan::parallel_qkv_backward";
 
 using Forward = detail::ParallelForward;
 using Backward = detail::ParallelBackward;
 
-Forward forward_cpu(const at::Tensor& y, const at::Tensor& q_scale, const at::Tensor& k_scale,
-                    const at::Tensor& rope, int64_t heads, double eps) {
+Forward parallel_qkv_forward_cpu(const at::Tensor& y, const at::Tensor& q_scale,
+                                 const at::Tensor& k_scale, const at::Tensor& rope, int64_t heads,
+                                 double eps) {
   return detail::run_parallel_forward<detail::CpuKernels>(y, q_scale, k_scale, rope, heads, eps);
 }
 
-Backward backward_cpu(const at::Tensor& grad_q, const at::Tensor& grad_k, const at::Tensor& grad_v,
-                      const at::Tensor& grad_inner, const at::Tensor& y, const at::Tensor& q_scale,
-                      const at::Tensor& k_scale, const at::Tensor& rope, const at::Tensor& q_rstd,
-                      const at::Tensor& k_rstd) {
+Backward parallel_qkv_backward_cpu(const at::Tensor& grad_q, const at::Tensor& grad_k,
+                                   const at::Tensor& grad_v, const at::Tensor& grad_inner,
+                                   const at::Tensor& y, const at::Tensor& q_scale,
+                                   const at::Tensor& k_scale, const at::Tensor& rope,
+                                   const at::Tensor& q_rstd, const at::Tensor& k_rstd) {
   return detail::run_parallel_backward<detail::CpuKernels>(grad_q, grad_k, grad_v, grad_inner, y,
                                                            q_scale, k_scale, rope, q_rstd, k_rstd);
 }
 
-Forward redispatch_forward(const at::Tensor& y, const at::Tensor& q_scale,
-                           const at::Tensor& k_scale, const at::Tensor& rope, int64_t heads,
-                           double eps) {
-  static const auto op = detail::find_op<decltype(forward_cpu)>(kForward);
+Forward parallel_qkv_redispatch_forward(const at::Tensor& y, const at::Tensor& q_scale,
+                                        const at::Tensor& k_scale, const at::Tensor& rope,
+                                        int64_t heads, double eps) {
+  static const auto op = detail::find_op<decltype(parallel_qkv_forward_cpu)>(kParallelQkv);
   return op.redispatch(detail::below_autograd(y), y, q_scale, k_scale, rope, heads, eps);
 }
 
@@ -46,13 +48,14 @@ class ParallelQkvFunction : public torch::autograd::Function<ParallelQkvFunction
                                const at::Tensor& k_scale, const at::Tensor& rope, int64_t heads,
                                double eps) {
     auto [q, k, v, inner, q_rstd, k_rstd] =
-        redispatch_forward(y, q_scale, k_scale, rope, heads, eps);
+        parallel_qkv_redispatch_forward(y, q_scale, k_scale, rope, heads, eps);
     ctx->save_for_backward({y, q_scale, k_scale, rope, q_rstd, k_rstd});
     ctx->mark_non_differentiable({q_rstd, k_rstd});
     return {q, k, v, inner, q_rstd, k_rstd};
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    static const auto op = detail::find_op<decltype(backward_cpu)>(kBackward);
+    static const auto op =
+        detail::find_op<decltype(parallel_qkv_backward_cpu)>(kParallelQkvBackward);
     const variable_list saved = ctx->get_saved_variables();
     auto [y, q_scale, k_scale] = op.call(grads[0], grads[1], grads[2], grads[3], saved[0], saved[1],
                                          saved[2], saved[3], saved[4], saved[5]);
@@ -60,10 +63,11 @@ class ParallelQkvFunction : public torch::autograd::Function<ParallelQkvFunction
   }
 };
 
-Forward forward_autograd(const at::Tensor& y, const at::Tensor& q_scale, const at::Tensor& k_scale,
-                         const at::Tensor& rope, int64_t heads, double eps) {
+Forward parallel_qkv_forward_autograd(const at::Tensor& y, const at::Tensor& q_scale,
+                                      const at::Tensor& k_scale, const at::Tensor& rope,
+                                      int64_t heads, double eps) {
   if (!detail::needs_gradient({y, q_scale, k_scale}))
-    return redispatch_forward(y, q_scale, k_scale, rope, heads, eps);
+    return parallel_qkv_redispatch_forward(y, q_scale, k_scale, rope, heads, eps);
   const variable_list out = ParallelQkvFunction::apply(y, q_scale, k_scale, rope, heads, eps);
   return {out[0], out[1], out[2], out[3], out[4], out[5]};
 }
@@ -78,11 +82,11 @@ TORCH_LIBRARY_FRAGMENT(titan, m) {
       "(Tensor, Tensor, Tensor)");
 }
 TORCH_LIBRARY_IMPL(titan, CPU, m) {
-  m.impl("parallel_qkv", TORCH_FN(forward_cpu));
-  m.impl("parallel_qkv_backward", TORCH_FN(backward_cpu));
+  m.impl("parallel_qkv", TORCH_FN(parallel_qkv_forward_cpu));
+  m.impl("parallel_qkv_backward", TORCH_FN(parallel_qkv_backward_cpu));
 }
 TORCH_LIBRARY_IMPL(titan, Autograd, m) {
-  m.impl("parallel_qkv", TORCH_FN(forward_autograd));
+  m.impl("parallel_qkv", TORCH_FN(parallel_qkv_forward_autograd));
   m.impl("parallel_qkv_backward", torch::autograd::autogradNotImplementedFallback());
 }
 
@@ -104,11 +108,11 @@ class PlaceFunction : public torch::autograd::Function<PlaceFunction> {
 
 }  // namespace
 
-bool has_parallel_heads(const at::Tensor& y) { return use_fused(y, kForward); }
+bool has_parallel_heads(const at::Tensor& y) { return use_fused(y, kParallelQkv); }
 
 ParallelHeads parallel_heads(const at::Tensor& y, const at::Tensor& q_scale,
                              const at::Tensor& k_scale, const StreamAttention& options) {
-  static const auto op = detail::find_op<decltype(forward_cpu)>(kForward);
+  static const auto op = detail::find_op<decltype(parallel_qkv_forward_cpu)>(kParallelQkv);
   auto [q, k, v, inner, q_rstd, k_rstd] =
       op.call(y, q_scale, k_scale, options.rope, options.heads, options.eps);
   return {{q, k, v}, inner};

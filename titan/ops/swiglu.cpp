@@ -17,19 +17,19 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr const char* kForward = "titan::swiglu";
-constexpr const char* kBackward = "titan::swiglu_backward";
+constexpr const char* kSwiglu = "titan::swiglu";
+constexpr const char* kSwigluBackward = "titan::swiglu_backward";
 
-at::Tensor forward_cpu(const at::Tensor& a, const at::Tensor& b) {
+at::Tensor swiglu_forward_cpu(const at::Tensor& a, const at::Tensor& b) {
   return detail::run_swiglu_forward(kernels::cpu::swiglu_forward, a, b);
 }
-std::tuple<at::Tensor, at::Tensor> backward_cpu(const at::Tensor& grad, const at::Tensor& a,
-                                                const at::Tensor& b) {
+std::tuple<at::Tensor, at::Tensor> swiglu_backward_cpu(const at::Tensor& grad, const at::Tensor& a,
+                                                       const at::Tensor& b) {
   return detail::run_swiglu_backward(kernels::cpu::swiglu_backward, grad, a, b);
 }
 
-at::Tensor redispatch_forward(const at::Tensor& a, const at::Tensor& b) {
-  static const auto op = detail::find_op<decltype(forward_cpu)>(kForward);
+at::Tensor swiglu_redispatch_forward(const at::Tensor& a, const at::Tensor& b) {
+  static const auto op = detail::find_op<decltype(swiglu_forward_cpu)>(kSwiglu);
   return op.redispatch(detail::below_autograd(a), a, b);
 }
 
@@ -37,18 +37,19 @@ class SwigluFunction : public torch::autograd::Function<SwigluFunction> {
  public:
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& a, const at::Tensor& b) {
     ctx->save_for_backward({a, b});
-    return redispatch_forward(a, b);
+    return swiglu_redispatch_forward(a, b);
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    static const auto op = detail::find_op<decltype(backward_cpu)>(kBackward);
+    static const auto op = detail::find_op<decltype(swiglu_backward_cpu)>(kSwigluBackward);
     const variable_list saved = ctx->get_saved_variables();
     auto [grad_a, grad_b] = op.call(grads[0], saved[0], saved[1]);
     return {grad_a, grad_b};
   }
 };
 
-at::Tensor forward_autograd(const at::Tensor& a, const at::Tensor& b) {
-  return detail::needs_gradient({a, b}) ? SwigluFunction::apply(a, b) : redispatch_forward(a, b);
+at::Tensor swiglu_forward_autograd(const at::Tensor& a, const at::Tensor& b) {
+  return detail::needs_gradient({a, b}) ? SwigluFunction::apply(a, b)
+                                        : swiglu_redispatch_forward(a, b);
 }
 
 TORCH_LIBRARY_FRAGMENT(titan, m) {
@@ -56,11 +57,11 @@ TORCH_LIBRARY_FRAGMENT(titan, m) {
   m.def("swiglu_backward(Tensor grad, Tensor a, Tensor b) -> (Tensor, Tensor)");
 }
 TORCH_LIBRARY_IMPL(titan, CPU, m) {
-  m.impl("swiglu", TORCH_FN(forward_cpu));
-  m.impl("swiglu_backward", TORCH_FN(backward_cpu));
+  m.impl("swiglu", TORCH_FN(swiglu_forward_cpu));
+  m.impl("swiglu_backward", TORCH_FN(swiglu_backward_cpu));
 }
 TORCH_LIBRARY_IMPL(titan, Autograd, m) {
-  m.impl("swiglu", TORCH_FN(forward_autograd));
+  m.impl("swiglu", TORCH_FN(swiglu_forward_autograd));
   m.impl("swiglu_backward", torch::autograd::autogradNotImplementedFallback());
 }
 
@@ -70,8 +71,8 @@ at::Tensor swiglu(const at::Tensor& a, const at::Tensor& b) {
   TITAN_CHECK(a.sizes() == b.sizes() && a.scalar_type() == b.scalar_type(),
               "[swiglu] a and b must have one shape and dtype (a=", a.sizes(), ", b=", b.sizes(),
               ")");
-  if (!use_fused(a, kForward)) return reference::swiglu(a, b);
-  static const auto op = detail::find_op<decltype(forward_cpu)>(kForward);
+  if (!use_fused(a, kSwiglu)) return reference::swiglu(a, b);
+  static const auto op = detail::find_op<decltype(swiglu_forward_cpu)>(kSwiglu);
   return op.call(a, b);
 }
 

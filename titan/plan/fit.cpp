@@ -15,7 +15,7 @@
 namespace titan::plan {
 namespace {
 
-std::string gib(int64_t bytes) { return human_bytes(static_cast<double>(bytes)); }
+std::string human(int64_t bytes) { return human_bytes(static_cast<double>(bytes)); }
 
 int64_t machine_memory() {
   int64_t bytes = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
@@ -101,7 +101,7 @@ MemoryLimit memory_limit(const JobConfig& config, c10::DeviceType device, int64_
 std::string describe(const MemoryPlan& plan) {
   std::string text;
   const auto item = [&](const char* name, int64_t bytes) {
-    if (bytes > 0) text += str_cat(text.empty() ? "" : ", ", name, " ", gib(bytes));
+    if (bytes > 0) text += str_cat(text.empty() ? "" : ", ", name, " ", human(bytes));
   };
   item("parameters", plan.fixed.parameters + plan.fixed.master);
   item("gradients", plan.fixed.gradients + plan.fixed.whole_gradients);
@@ -114,7 +114,7 @@ std::string describe(const MemoryPlan& plan) {
   item("batches read ahead", plan.is_host ? plan.loader : 0);
   item("context and communicators", plan.communicators);
   if (plan.offload && !plan.is_host)
-    text += str_cat("; of these in host memory ", gib(plan.fixed.state()));
+    text += str_cat("; of these in host memory ", human(plan.fixed.state()));
   return text;
 }
 
@@ -151,7 +151,7 @@ Status check_fits(const ModelSpec& spec, DataView data, const Layout& layout,
       if (stats) present = stats->active;
     }
     if (plan.device_bytes() + present <= limit.bytes) {
-      TITAN_LOG(INFO) << "[memory] planned peak " << gib(plan.device_bytes() + present)
+      TITAN_LOG(INFO) << "[memory] planned peak " << human(plan.device_bytes() + present)
                       << " a rank (" << describe(plan) << ")";
       return ok_status();
     }
@@ -159,8 +159,8 @@ Status check_fits(const ModelSpec& spec, DataView data, const Layout& layout,
     for (const std::string& way : what_would_fit(model, layout, limit.bytes - present))
       ways += "\n  " + way;
     return invalid_argument(
-        "[memory] this job needs ", gib(plan.device_bytes() + present), " on each rank, ",
-        gib(limit.bytes), " are there (", limit.source, "): ", describe(plan), ". ",
+        "[memory] this job needs ", human(plan.device_bytes() + present), " on each rank, ",
+        human(limit.bytes), " are there (", limit.source, "): ", describe(plan), ". ",
         ways.empty() ? "No smaller micro-batch, recompute or sharding over these ranks fits: use "
                        "more ranks or a smaller model"
                      : "What would fit:" + ways,

@@ -9,6 +9,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "titan/base/ceil_div.h"
 #include "titan/base/log.h"
 #include "titan/data/one_pass_loader.h"
 #include "titan/data/webdataset_fields.h"
@@ -21,8 +22,6 @@ namespace {
 
 constexpr int64_t kSmallestUnit = 8;
 constexpr int64_t kUnitsOfSmallSet = 32;
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /// The data set's own name of a sample, else its index. Arrow's text columns hold UTF-8 only.
 std::string key_of(const Batch& batch, std::size_t row, int64_t index) {

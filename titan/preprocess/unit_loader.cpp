@@ -7,12 +7,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "titan/base/ceil_div.h"
 #include "titan/data/slot_reader.h"
 
 namespace titan::preprocess {
 namespace {
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /// One batch of samples, in order. Fields, shapes and types are those of the first.
 Batch batch_of(std::vector<Sample>& samples, const std::vector<int64_t>& indices) {

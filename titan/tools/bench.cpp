@@ -25,7 +25,7 @@ namespace {
 
 using tools::KernelResult;
 
-constexpr const char* kHelp =
+constexpr const char* kBenchHelp =
     "titan bench WHAT [options]\n"
     "Times titan's parts against what the machine reaches in the same run; prints Markdown "
     "tables.\n"
@@ -172,7 +172,7 @@ int bench_job(const std::vector<std::string>& args) {
 
 int bench_main(const std::vector<std::string>& args) {
   if (args.empty() || args.front() == "--help" || args.front() == "-h") {
-    std::fputs(kHelp, stdout);
+    std::fputs(kBenchHelp, stdout);
     return args.empty() ? 2 : 0;
   }
   if (job_benches().count(args.front()) != 0) return bench_job(args);

@@ -23,7 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 using checkpoint::WeightSource;
 
-constexpr const char* kHelp =
+constexpr const char* kConvertHelp =
     "titan convert INPUT OUTPUT --to=FORMAT [options]\n"
     "Copies a model's weights under other names, tensor by tensor.\n"
     "  INPUT              safetensors (a file, an index, or a folder with one), or of titan a run "
@@ -140,7 +140,7 @@ int convert_main(const std::vector<std::string>& args) {
   const auto parsed =
       Arguments::parse(args, {"to", "from", "dtype", "weights", "shard-size", "help"});
   if (parsed.ok() && parsed->has("help")) {
-    std::fputs(kHelp, stdout);
+    std::fputs(kConvertHelp, stdout);
     return 0;
   }
   Status status =

@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kHelp =
+constexpr const char* kIndexShardsHelp =
     "titan index-shards FOLDER [options]\n"
     "Counts the samples of the tars in FOLDER and writes FOLDER/index.json (the layout of the\n"
     "webdataset library's widsindex). A job that reads these tars from a web server or a bucket\n"
@@ -66,7 +66,7 @@ int index_shards_main(const std::vector<std::string>& args) {
   const auto parsed = Arguments::parse(args, {"threads", "help"});
   if (!parsed.ok()) return report(annotate(parsed.status(), "index-shards"));
   if (parsed->has("help")) {
-    std::fputs(kHelp, stdout);
+    std::fputs(kIndexShardsHelp, stdout);
     return 0;
   }
   if (parsed->words().size() != 1)

@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kHelp =
+constexpr const char* kMakeEncodersHelp =
     "titan make-encoders OUTPUT --captions PATH [options]\n"
     "Writes small text encoders with random weights, OUTPUT/t5 and OUTPUT/clip, in Hugging Face's\n"
     "layout. Their vocabularies are learnt from the captions. OUTPUT appears whole or not at all.\n"
@@ -148,7 +148,7 @@ int make_encoders_main(const std::vector<std::string>& args) {
              "t5-heads", "clip-width", "clip-layers", "clip-heads", "seed", "help"});
   if (!parsed.ok()) return report(annotate(parsed.status(), "make-encoders"));
   if (parsed->has("help")) {
-    std::fputs(kHelp, stdout);
+    std::fputs(kMakeEncodersHelp, stdout);
     return 0;
   }
   return report(run(*parsed));

@@ -24,7 +24,7 @@
 namespace titan {
 namespace {
 
-constexpr const char* kHelp =
+constexpr const char* kPlanHelp =
     "titan plan --config NAME [options] [--section.key=value ...]\n"
     "What one rank of a job holds and how long a step takes, as configured and in other layouts;\n"
     "needs no device and none of the model's memory.\n"
@@ -230,7 +230,7 @@ Status run(const Options& options) {
 int plan_main(const std::vector<std::string>& args) {
   const StatusOr<Options> options = parse(args);
   if (options.ok() && options->has("help")) {
-    std::fputs(kHelp, stdout);
+    std::fputs(kPlanHelp, stdout);
     return 0;
   }
   const Status status = options.ok() ? run(*options) : options.status();

@@ -24,7 +24,7 @@
 namespace titan {
 namespace {
 
-constexpr const char* kHelp =
+constexpr const char* kSampleHelp =
     "titan sample RUN [options] [--section.key=value ...]\n"
     "Draws a grid of pictures from the newest weights of the run folder RUN.\n"
     "  --step N          those of another step\n"
@@ -136,7 +136,7 @@ Status draw(const SampleRequest& request) {
 int sample_main(const std::vector<std::string>& args) {
   for (const std::string& arg : args) {
     if (arg != "--help" && arg != "-h") continue;
-    std::fputs(kHelp, stdout);
+    std::fputs(kSampleHelp, stdout);
     return 0;
   }
   parallel::quiet_libtorch();

@@ -21,7 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kHelp =
+constexpr const char* kVerifyResumeHelp =
     "titan verify-resume --config NAME [options] [--section.key=value ...]\n"
     "Proves on this machine that stopping does not change training: trains 2N steps in one go, "
     "then\n"
@@ -264,7 +264,7 @@ int verify_resume_main(const std::vector<std::string>& args) {
   bool help = false;
   const StatusOr<Plan> plan = make_plan(args, &help);
   if (help) {
-    std::fputs(kHelp, stdout);
+    std::fputs(kVerifyResumeHelp, stdout);
     return 0;
   }
   const StatusOr<bool> passed = plan.ok() ? verify(*plan) : plan.status();

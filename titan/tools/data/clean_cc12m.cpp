@@ -24,7 +24,7 @@
 namespace titan::tools {
 namespace {
 
-constexpr const char* kHelp =
+constexpr const char* kCleanCc12mHelp =
     "titan convert-data clean-cc12m INPUT OUTPUT [options]\n"
     "Makes the training samples of the Flux job: from cc12m's tars (INPUT, sorted by name) drops\n"
     "the listed rows and images with a side below 256, takes the first 1,099,776, adds the\n"
@@ -196,7 +196,7 @@ int clean_cc12m_main(const std::vector<std::string>& args) {
                    {"filter", "output-size", "subset-size", "bad-rows", "file-mb", "threads"}, 2);
   if (!parsed.ok()) return report(parsed.status());
   if (parsed->has("help")) {
-    std::fputs(kHelp, stdout);
+    std::fputs(kCleanCc12mHelp, stdout);
     return 0;
   }
   const auto run = [&]() -> Status {

@@ -13,7 +13,7 @@
 namespace titan::tools {
 namespace {
 
-constexpr const char* kHelp =
+constexpr const char* kConvertFormatHelp =
     "titan convert-data [format] INPUT OUTPUT [options]\n"
     "Turns preprocessed samples (cc12m_preprocessed, coco_preprocessed) into the other of two\n"
     "formats; training reads both. INPUT is a folder of Hugging Face's save_to_disk or of row\n"
@@ -68,7 +68,7 @@ int convert_format_main(const std::vector<std::string>& args) {
   const auto parsed = parse_action("format", args, {"to", "file-mb"}, 2);
   if (!parsed.ok()) return report(parsed.status());
   if (parsed->has("help")) {
-    std::fputs(kHelp, stdout);
+    std::fputs(kConvertFormatHelp, stdout);
     return 0;
   }
   const auto megabytes = parsed->integer("file-mb", 0, 1, 1'000'000);

@@ -27,7 +27,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kHelp =
+constexpr const char* kEncodeFolderHelp =
     "titan convert-data encode-folder CLASS_FOLDER OUTPUT --autoencoder FILE | --torchscript FILE\n"
     "Encodes a folder with a sub-folder of pictures per class once: safetensors shards with\n"
     "`latents` and `labels`, which training.dataset = \"latents\" reads. OUTPUT must not exist; "
@@ -216,7 +216,7 @@ int encode_folder_main(const std::vector<std::string>& args) {
                    2);
   if (!parsed.ok()) return report(parsed.status());
   if (parsed->has("help")) {
-    std::fputs(kHelp, stdout);
+    std::fputs(kEncodeFolderHelp, stdout);
     return 0;
   }
   const auto run = [&]() -> Status {

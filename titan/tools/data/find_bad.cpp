@@ -24,7 +24,7 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-constexpr const char* kHelp =
+constexpr const char* kFindBadHelp =
     "titan convert-data find-bad INPUT --output FILE [options]\n"
     "Reads and decodes every row of INPUT, a folder of webdataset tars or of save_to_disk, and\n"
     "writes the indices of those that cannot be read, one a line: the filter file of clean-cc12m.\n"
@@ -129,7 +129,7 @@ int find_bad_main(const std::vector<std::string>& args) {
   const auto parsed = parse_action("find-bad", args, {"output", "causes", "threads"}, 1);
   if (!parsed.ok()) return report(parsed.status());
   if (parsed->has("help")) {
-    std::fputs(kHelp, stdout);
+    std::fputs(kFindBadHelp, stdout);
     return 0;
   }
   if (parsed->text("output", "").empty())

@@ -25,7 +25,7 @@ namespace {
 namespace fs = std::filesystem;
 using Png = std::vector<std::uint8_t>;
 
-constexpr const char* kHelp =
+constexpr const char* kSelectCocoHelp =
     "titan convert-data select-coco ANNOTATIONS_JSON IMAGES_DIR OUTPUT [options]\n"
     "Selects the 29,696 pictures and captions that the Flux job evaluates on from COCO 2014's\n"
     "validation set: ANNOTATIONS_JSON is captions_val2014.json, IMAGES_DIR holds\n"
@@ -159,7 +159,7 @@ int select_coco_main(const std::vector<std::string>& args) {
                    {"num-samples", "seed", "samples-per-shard", "output-size", "threads"}, 3);
   if (!parsed.ok()) return report(parsed.status());
   if (parsed->has("help")) {
-    std::fputs(kHelp, stdout);
+    std::fputs(kSelectCocoHelp, stdout);
     return 0;
   }
   const auto number = [&](const char* name, int64_t otherwise, int64_t low, int64_t high) {
