@@ -12,7 +12,8 @@
 #include <string>
 #include <vector>
 
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "titan/ops/adamw.h"
 #include "titan/optim/grad_norm.h"

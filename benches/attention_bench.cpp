@@ -15,7 +15,8 @@
 #include <string>
 #include <vector>
 
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "titan/memory/cpu_allocator.h"
 #include "titan/ops/attention.h"

@@ -5,7 +5,8 @@
 #include <memory>
 #include <utility>
 
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "titan/memory/cpu_allocator.h"
 #include "titan/ops/backend.h"

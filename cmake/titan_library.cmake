@@ -71,3 +71,42 @@ function(titan_plain_sources)
   list(TRANSFORM ARGV PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/)
   target_sources(titan_plain_objects PRIVATE ${ARGV})
 endfunction()
+
+set_property(DIRECTORY ${PROJECT_SOURCE_DIR} APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS cmake/unity_batches.py)
+
+# TITAN_UNITY: a dozen files of a folder are compiled as one. Most of a torch file's time goes into templates of
+# LibTorch's headers, once per compilation (docs/results/build_time.md). unity_batches.py makes the batches; CMake
+# itself leaves out a file that has flags of its own. A file that fits into none for a reason the script cannot see
+# takes SKIP_UNITY_BUILD_INCLUSION.
+#
+#   titan_unity(TARGET)   called once, after the target has all its files
+function(titan_unity target)
+  if(NOT TITAN_UNITY)
+    return()
+  endif()
+  get_target_property(files ${target} SOURCES)
+  get_target_property(folder ${target} SOURCE_DIR)
+  list(FILTER files INCLUDE REGEX "\\.cpp$")
+  set(paths "")
+  foreach(file IN LISTS files)
+    get_filename_component(path ${file} ABSOLUTE BASE_DIR ${folder})
+    file(RELATIVE_PATH path ${PROJECT_SOURCE_DIR} ${path})
+    list(APPEND paths ${path})
+  endforeach()
+  execute_process(COMMAND python3 ${PROJECT_SOURCE_DIR}/cmake/unity_batches.py 12 ${paths}
+    WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} OUTPUT_VARIABLE batches OUTPUT_STRIP_TRAILING_WHITESPACE
+    COMMAND_ERROR_IS_FATAL ANY)
+  foreach(file batch IN ZIP_LISTS files batches)
+    set_property(SOURCE ${file} TARGET_DIRECTORY ${target} PROPERTY UNITY_GROUP ${target}_${batch})
+  endforeach()
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
+endfunction()
+
+# titan_torch_program(TARGET): an executable whose files include torch takes the library's precompiled header. -fPIC as
+# there, not an executable's -fPIE: g++ ignores the header where the two differ.
+function(titan_torch_program target)
+  target_link_libraries(${target} PRIVATE titan_torch_usage titan)
+  target_precompile_headers(${target} REUSE_FROM titan_torch_objects)
+  target_compile_options(${target} PRIVATE -fPIC)
+  set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF JOB_POOL_COMPILE titan_torch_pool)
+endfunction()

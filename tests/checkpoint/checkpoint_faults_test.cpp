@@ -22,7 +22,7 @@ using titan::testing::slurp;
 using titan::testing::small_state;
 using titan::testing::TemporaryFolder;
 
-CheckpointManager manager_in(const std::string& folder, int64_t keep = 0) {
+CheckpointManager faulty_manager_in(const std::string& folder, int64_t keep = 0) {
   auto manager = CheckpointManager::open({.folder = folder, .keep_latest_k = keep});
   REQUIRE(manager.ok());
   return *std::move(manager);
@@ -40,7 +40,7 @@ std::string damage_message(const CheckpointManager& manager) {
 
 TEST_CASE("A damaged checkpoint names its file and the step to load instead", "[checkpoint]") {
   const TemporaryFolder folder;
-  const CheckpointManager manager = manager_in(folder.path().string());
+  const CheckpointManager manager = faulty_manager_in(folder.path().string());
   for (const int64_t step : {10, 20, 30})
     REQUIRE(manager.save({.step = step}, small_state(step)).ok());
   const std::string index = folder.file("step-000030/index.json");
@@ -86,7 +86,7 @@ TEST_CASE("A damaged checkpoint names its file and the step to load instead", "[
 
 TEST_CASE("The advice skips checkpoints that are damaged too", "[checkpoint]") {
   const TemporaryFolder folder;
-  const CheckpointManager manager = manager_in(folder.path().string());
+  const CheckpointManager manager = faulty_manager_in(folder.path().string());
   for (const int64_t step : {10, 20, 30})
     REQUIRE(manager.save({.step = step}, small_state(step)).ok());
   for (const char* step : {"step-000020", "step-000030"})
@@ -99,7 +99,7 @@ TEST_CASE("The advice skips checkpoints that are damaged too", "[checkpoint]") {
 TEST_CASE("Killed at any moment, the newest checkpoint loads", "[checkpoint]") {
   const TemporaryFolder folder;
   const auto began = std::chrono::steady_clock::now();
-  { REQUIRE(manager_in(folder.path().string()).save({.step = 1}, small_state(1)).ok()); }
+  { REQUIRE(faulty_manager_in(folder.path().string()).save({.step = 1}, small_state(1)).ok()); }
   const auto save_us = std::chrono::duration_cast<std::chrono::microseconds>(
                            std::chrono::steady_clock::now() - began)
                            .count();
@@ -130,7 +130,7 @@ TEST_CASE("Killed at any moment, the newest checkpoint loads", "[checkpoint]") {
     for (const auto& entry : fs::directory_iterator(folder.path()))
       if (entry.path().filename().string()[0] == '.') ++killed_inside;
 
-    const CheckpointManager manager = manager_in(folder.path().string(), 2);
+    const CheckpointManager manager = faulty_manager_in(folder.path().string(), 2);
     const std::optional<int64_t> latest = *manager.latest_step();
     REQUIRE(latest.has_value());
     REQUIRE(*latest >= newest);
@@ -158,7 +158,7 @@ TEST_CASE("On a full disk the save fails clearly and older checkpoints stay", "[
   if (mount("none", disk.c_str(), "tmpfs", 0, "size=64k") != 0)
     TITAN_SKIP("mounting a small tmpfs is not allowed here");
   {
-    const CheckpointManager manager = manager_in(disk);
+    const CheckpointManager manager = faulty_manager_in(disk);
     int64_t saved = 0;
     Status status;
     for (int64_t step = 1; step < 100; ++step) {
@@ -184,7 +184,7 @@ TEST_CASE("On a full disk the save fails clearly and older checkpoints stay", "[
 
 TEST_CASE("A file that may not grow fails the save likewise", "[checkpoint]") {
   const TemporaryFolder folder;
-  { REQUIRE(manager_in(folder.path().string()).save({.step = 1}, small_state(1)).ok()); }
+  { REQUIRE(faulty_manager_in(folder.path().string()).save({.step = 1}, small_state(1)).ok()); }
   const pid_t child = fork();
   if (child == 0) {
     signal(SIGXFSZ, SIG_IGN);
@@ -198,7 +198,7 @@ TEST_CASE("A file that may not grow fails the save likewise", "[checkpoint]") {
   int status = 0;
   waitpid(child, &status, 0);
   REQUIRE((WIFEXITED(status) && WEXITSTATUS(status) == 0));
-  REQUIRE(*manager_in(folder.path().string()).steps() == std::vector<int64_t>{1});
+  REQUIRE(*faulty_manager_in(folder.path().string()).steps() == std::vector<int64_t>{1});
 }
 
 TEST_CASE("A folder that cannot be made is bad input", "[checkpoint]") {

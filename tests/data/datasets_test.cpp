@@ -17,7 +17,7 @@ namespace {
 using Catch::Matchers::Contains;
 using testing::TemporaryFolder;
 
-JobConfig config_of(const std::string& name, const std::string& path = "") {
+JobConfig dataset_config(const std::string& name, const std::string& path = "") {
   JobConfig config;
   config.training.dataset = name;
   if (!path.empty()) config.training.dataset_path = path;
@@ -25,10 +25,12 @@ JobConfig config_of(const std::string& name, const std::string& path = "") {
   return config;
 }
 
-std::string error_of(const JobConfig& config) { return message_of(open_dataset(config).status()); }
+std::string dataset_error(const JobConfig& config) {
+  return message_of(open_dataset(config).status());
+}
 
 TEST_CASE("The registry names the data sets it knows", "[data]") {
-  CHECK_THAT(error_of(config_of("imagnet")),
+  CHECK_THAT(dataset_error(dataset_config("imagnet")),
              Contains("'imagnet'") &&
                  Contains("cc12m_disk, cc12m_preprocessed, cc12m_test, cc12m_wds, cc12m_wds_30k, "
                           "cifar10, class_folder, coco, coco_preprocessed, dummy"));
@@ -36,15 +38,15 @@ TEST_CASE("The registry names the data sets it knows", "[data]") {
     return invalid_argument("mine, with seed ", config.training.img_size);
   };
   REQUIRE(register_dataset("mine", factory).ok());
-  CHECK_THAT(error_of(config_of("mine")), Contains("mine, with seed 256"));
+  CHECK_THAT(dataset_error(dataset_config("mine")), Contains("mine, with seed 256"));
   CHECK(register_dataset("mine", factory).code() == absl::StatusCode::kAlreadyExists);
   CHECK_FALSE(register_dataset("cifar10", factory).ok());
   reset_dataset_registry();
-  CHECK_THAT(error_of(config_of("mine")), Contains("no known data set"));
+  CHECK_THAT(dataset_error(dataset_config("mine")), Contains("no known data set"));
 }
 
 TEST_CASE("Synthetic samples are a function of their index and tell classes apart", "[data]") {
-  JobConfig config = config_of("synthetic");
+  JobConfig config = dataset_config("synthetic");
   config.dataset.channels = 4;
   config.dataset.image_size = {6, 10};
   const auto dataset = *open_dataset(config);
@@ -67,9 +69,9 @@ std::string cifar_record(char label, char red) {
 
 TEST_CASE("CIFAR-10's binary files are read in place", "[data]") {
   const TemporaryFolder folder;
-  JobConfig config = config_of("cifar10", folder.path().string());
+  JobConfig config = dataset_config("cifar10", folder.path().string());
   config.dataset.image_size = {32, 32};
-  CHECK_THAT(error_of(config), Contains("no data_batch_*.bin"));
+  CHECK_THAT(dataset_error(config), Contains("no data_batch_*.bin"));
   folder.write("cifar-10-batches-bin/data_batch_1.bin",
                cifar_record(3, '\xff') + cifar_record(7, '\0'));
   folder.write("cifar-10-batches-bin/data_batch_2.bin",
@@ -92,7 +94,7 @@ TEST_CASE("CIFAR-10's binary files are read in place", "[data]") {
              Contains("data_batch_2.bin:1") && Contains("class id out of range (12"));
 
   folder.write("cifar-10-batches-bin/data_batch_3.bin", std::string(5000, 'x'));
-  CHECK_THAT(error_of(config), Contains("data_batch_3.bin") && Contains("3073"));
+  CHECK_THAT(dataset_error(config), Contains("data_batch_3.bin") && Contains("3073"));
 }
 
 Image one_colour(int width, int height, std::uint8_t red) {
@@ -108,8 +110,8 @@ void write_picture(const std::string& path, const Image& image) {
 
 TEST_CASE("Class folders are sorted classes of images", "[data]") {
   const TemporaryFolder folder;
-  JobConfig config = config_of("class_folder", folder.path().string());
-  CHECK_THAT(error_of(config), Contains("no images"));
+  JobConfig config = dataset_config("class_folder", folder.path().string());
+  CHECK_THAT(dataset_error(config), Contains("no images"));
   write_picture(folder.file("zebra/b.png"), one_colour(8, 8, 200));
   write_picture(folder.file("ant/deep/a.PNG"), one_colour(16, 8, 100));
   write_picture(folder.file("ant/small.png"), one_colour(4, 4, 50));
@@ -135,17 +137,17 @@ TEST_CASE("Class folders are sorted classes of images", "[data]") {
   CHECK(small.code() == absl::StatusCode::kInvalidArgument);
   CHECK_THAT(message_of(small), Contains("ant/small.png") && Contains("smaller than asked"));
   config.dataset.num_classes = 1;
-  CHECK_THAT(error_of(config), Contains("has 2 classes, more than dataset.num_classes = 1"));
-  CHECK_THAT(error_of(config_of("class_folder", folder.file("absent"))),
+  CHECK_THAT(dataset_error(config), Contains("has 2 classes, more than dataset.num_classes = 1"));
+  CHECK_THAT(dataset_error(dataset_config("class_folder", folder.file("absent"))),
              Contains("does not exist"));
-  CHECK_THAT(error_of(config_of("class_folder")), Contains("dataset_path is not set"));
+  CHECK_THAT(dataset_error(dataset_config("class_folder")), Contains("dataset_path is not set"));
 }
 
 TEST_CASE("Latents are views of mapped shards, 8-bit ones dequantised", "[data]") {
   const TemporaryFolder folder;
-  JobConfig config = config_of("latents", folder.path().string());
+  JobConfig config = dataset_config("latents", folder.path().string());
   config.dataset.image_size = {};
-  CHECK_THAT(error_of(config), Contains("no *.safetensors"));
+  CHECK_THAT(dataset_error(config), Contains("no *.safetensors"));
   const at::Tensor bytes = at::arange(-12, 12, at::kChar).reshape({3, 2, 2, 2});
   REQUIRE(write_tensor_file(folder.file("a.safetensors"),
                             {{"labels", at::tensor({4, 0, 2}, at::kInt)}, {"latents", bytes}})
@@ -168,24 +170,24 @@ TEST_CASE("Latents are views of mapped shards, 8-bit ones dequantised", "[data]"
   CHECK_THAT(message_of((*open_dataset(config))->read(4, {}).status()),
              Contains("b.safetensors:1") && Contains("class id out of range (9"));
   config.dataset.image_size = {4, 4};
-  CHECK_THAT(error_of(config), Contains("not resized"));
+  CHECK_THAT(dataset_error(config), Contains("not resized"));
   config.dataset.image_size = {};
   REQUIRE(
       write_tensor_file(folder.file("c.safetensors"), {{"latents", at::zeros({1, 3, 2, 2})}}).ok());
-  CHECK_THAT(error_of(config), Contains("shards differ") && Contains("c.safetensors"));
+  CHECK_THAT(dataset_error(config), Contains("shards differ") && Contains("c.safetensors"));
   REQUIRE(write_tensor_file(folder.file("c.safetensors"),
                             {{"indices", at::zeros({1, 2, 2}, at::kLong)}})
               .ok());
-  CHECK_THAT(error_of(config), Contains("c.safetensors") && Contains("indices"));
+  CHECK_THAT(dataset_error(config), Contains("c.safetensors") && Contains("indices"));
   folder.write("c.safetensors", "garbage");
-  CHECK_THAT(error_of(config), Contains("c.safetensors"));
+  CHECK_THAT(dataset_error(config), Contains("c.safetensors"));
 }
 
 TEST_CASE("Video latents keep their frames, unlabelled latents have no classes", "[data]") {
   const TemporaryFolder folder;
   const std::string path = folder.file("v.safetensors");
   REQUIRE(write_tensor_file(path, {{"latents", at::ones({2, 4, 3, 2, 2}, at::kByte)}}).ok());
-  JobConfig config = config_of("latents", path);
+  JobConfig config = dataset_config("latents", path);
   config.dataset.image_size = {};
   const auto dataset = *open_dataset(config);
   CHECK(dataset->num_classes() == 0);

@@ -18,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-json read_json(const fs::path& path) {
+json golden_json(const fs::path& path) {
   std::ifstream file(path);
   return json::parse(file);
 }
@@ -57,8 +57,8 @@ std::vector<std::pair<fs::path, json>> listed_folders() {
       list += "_rows.json";
       if (!fs::exists(list)) list = fs::path(entry.path()) += ".json";
       if (!fs::exists(list) || !fs::exists(entry.path() / "state.json")) continue;
-      const json rows = read_json(list);
-      const json info = read_json(entry.path() / "dataset_info.json");
+      const json rows = golden_json(list);
+      const json info = golden_json(entry.path() / "dataset_info.json");
       if (info["features"].contains("t5_encodings")) found.emplace_back(entry.path(), rows);
     }
   }
@@ -125,7 +125,7 @@ TEST_CASE("encoded golden: damaged folders give their rows or a clear error", "[
   int folders = 0;
   for (const fs::path& root : testing::golden_folders("data/arrow")) {
     if (!fs::exists(root / "damaged" / "expected.json")) continue;
-    const json expected = read_json(root / "damaged" / "expected.json");
+    const json expected = golden_json(root / "damaged" / "expected.json");
     json good;
     for (const json& entry : expected["folders"])
       if (entry["folder"] == "good") good = entry["rows"];
@@ -178,7 +178,7 @@ TEST_CASE("encoded golden: one pass in the reference's order, endless without it
   int compared = 0;
   for (const fs::path& root : testing::golden_folders("data/loader")) {
     if (!fs::exists(root / "map_style")) continue;
-    const json expected = read_json(root / "expected.json")["map_style"];
+    const json expected = golden_json(root / "expected.json")["map_style"];
     const auto ids = expected["ranks"]["1"]["one_pass"][0].get<std::vector<int64_t>>();
     auto opened = open_dataset(config_of("cc12m_preprocessed", root / "map_style"));
     INFO(message_of(opened.status()));

@@ -37,7 +37,7 @@ std::string write(const EncodedRows& rows, const TemporaryFolder& folder, const 
   return path;
 }
 
-JobConfig config_of(const std::string& name, const std::string& path) {
+JobConfig encoded_config(const std::string& name, const std::string& path) {
   JobConfig config;
   config.training.dataset = name;
   config.training.dataset_path = path;
@@ -45,14 +45,14 @@ JobConfig config_of(const std::string& name, const std::string& path) {
 }
 
 std::unique_ptr<Dataset> open(const std::string& name, const std::string& path) {
-  StatusOr<std::unique_ptr<Dataset>> dataset = open_dataset(config_of(name, path));
+  StatusOr<std::unique_ptr<Dataset>> dataset = open_dataset(encoded_config(name, path));
   INFO(message_of(dataset.status()));
   REQUIRE(dataset.ok());
   return *std::move(dataset);
 }
 
 std::string open_error(const std::string& name, const std::string& path) {
-  return message_of(open_dataset(config_of(name, path)).status());
+  return message_of(open_dataset(encoded_config(name, path)).status());
 }
 
 void check_same(const EncodedRows& a, const EncodedRows& b) {
@@ -296,7 +296,7 @@ TEST_CASE("encoded: what a data set cannot be opened from", "[data]") {
   CHECK_THAT(open_error("cc12m_preprocessed", folder.path().string()),
              Contains("holds no preprocessed samples") && Contains("rows.json"));
   const std::string arrow = write(MemoryRows(7), folder, "arrow", 1);
-  JobConfig config = config_of("cc12m_preprocessed", arrow);
+  JobConfig config = encoded_config("cc12m_preprocessed", arrow);
   config.dataset.image_size = {2, 4};
   CHECK_THAT(message_of(open_dataset(config).status()), Contains("latents are not resized"));
   const std::string rows = write(MemoryRows(7), folder, "rows");
@@ -341,7 +341,7 @@ TEST_CASE("encoded: hostile key positions of a shard are an error of their row",
 }
 
 TEST_CASE("encoded: synthetic samples have the sizes of the config", "[data]") {
-  JobConfig config = config_of("flux_synthetic", "");
+  JobConfig config = encoded_config("flux_synthetic", "");
   config.training.img_size = 64;
   config.encoder.max_t5_encoding_len = 12;
   config.encoder.context_in_dim = 24;

@@ -25,13 +25,13 @@ using testing::TarBuilder;
 using testing::TemporaryFolder;
 
 /// A folder of tars with its cache inside.
-class TarFolder : public TemporaryFolder {
+class WebFolder : public TemporaryFolder {
  public:
-  TarFolder() { ::setenv("TITAN_CACHE", file("cache").c_str(), 1); }
-  ~TarFolder() { ::unsetenv("TITAN_CACHE"); }
+  WebFolder() { ::setenv("TITAN_CACHE", file("cache").c_str(), 1); }
+  ~WebFolder() { ::unsetenv("TITAN_CACHE"); }
 };
 
-JobConfig config_of(const std::string& path) {
+JobConfig tar_config(const std::string& path) {
   JobConfig config;
   config.training.dataset = "webdataset";
   config.training.dataset_path = path;
@@ -39,7 +39,7 @@ JobConfig config_of(const std::string& path) {
   return config;
 }
 
-std::string error_of(const JobConfig& config) { return message_of(open_dataset(config).status()); }
+std::string tar_error(const JobConfig& config) { return message_of(open_dataset(config).status()); }
 
 std::string jpeg(int side, std::uint8_t gray) {
   Image image(side, side, PixelMode::kGray);
@@ -76,7 +76,7 @@ TEST_CASE("Text members give caption and class", "[data]") {
 }
 
 TEST_CASE("A folder of tars is one data set in sorted order", "[data]") {
-  const TarFolder folder;
+  const WebFolder folder;
   folder.write(
       "b.tar",
       TarBuilder().add("0.jpg", jpeg(8, 200)).add("0.cls", "1").add("0.txt", "last").finished());
@@ -91,10 +91,10 @@ TEST_CASE("A folder of tars is one data set in sorted order", "[data]") {
                             .add("x/3.txt", "no picture")
                             .add("x/4.jpg", jpeg(8, 0))
                             .finished());
-  CHECK_THAT(error_of(config_of(folder.path().string())),
+  CHECK_THAT(tar_error(tar_config(folder.path().string())),
              Contains("classes.txt") && Contains("num_classes"));
   folder.write("classes.txt", "circle\r\nsquare\n");
-  const auto dataset = *open_dataset(config_of(folder.path().string()));
+  const auto dataset = *open_dataset(tar_config(folder.path().string()));
   REQUIRE(dataset->size() == 6);
   CHECK(dataset->num_classes() == 2);
   CHECK(dataset->class_names() == std::vector<std::string>{"circle", "square"});
@@ -119,33 +119,33 @@ TEST_CASE("A folder of tars is one data set in sorted order", "[data]") {
   CHECK(find_samples_of_class(*dataset, 1, 3) == std::vector<int64_t>{5});
   CHECK_THROWS_WITH(dataset->read(6, {}), Contains("out of range"));
 
-  CHECK((*open_dataset(config_of(folder.file("b.tar"))))->size() == 1);
-  CHECK((*open_dataset(config_of(folder.file("[ab].tar"))))->size() == 6);
+  CHECK((*open_dataset(tar_config(folder.file("b.tar"))))->size() == 1);
+  CHECK((*open_dataset(tar_config(folder.file("[ab].tar"))))->size() == 6);
   const std::string before = dataset->fingerprint();
   folder.write("b.tar", TarBuilder().add("0.jpg", jpeg(8, 0)).finished());
-  CHECK((*open_dataset(config_of(folder.path().string())))->fingerprint() != before);
+  CHECK((*open_dataset(tar_config(folder.path().string())))->fingerprint() != before);
 }
 
 TEST_CASE("Webdataset paths that hold nothing are refused", "[data]") {
-  const TarFolder folder;
-  CHECK_THAT(error_of(config_of(folder.path().string())), Contains("no tars in"));
-  CHECK_THAT(error_of(config_of(folder.file("*.tar"))), Contains("no file fits"));
-  CHECK_THAT(error_of(config_of(folder.file("absent"))), Contains("does not exist"));
-  CHECK_THAT(error_of(config_of(folder.write("text.tar", "not a tar"))),
+  const WebFolder folder;
+  CHECK_THAT(tar_error(tar_config(folder.path().string())), Contains("no tars in"));
+  CHECK_THAT(tar_error(tar_config(folder.file("*.tar"))), Contains("no file fits"));
+  CHECK_THAT(tar_error(tar_config(folder.file("absent"))), Contains("does not exist"));
+  CHECK_THAT(tar_error(tar_config(folder.write("text.tar", "not a tar"))),
              Contains("text.tar is not a tar"));
-  CHECK_THAT(error_of(config_of(folder.write("none.tar", std::string(1024, '\0')))),
+  CHECK_THAT(tar_error(tar_config(folder.write("none.tar", std::string(1024, '\0')))),
              Contains("no samples"));
-  CHECK_THAT(error_of(config_of(folder.write("zero.tar", ""))), Contains("empty"));
+  CHECK_THAT(tar_error(tar_config(folder.write("zero.tar", ""))), Contains("empty"));
 }
 
 TEST_CASE("The samples before a tar's damage are used, the cut one is broken", "[data]") {
-  const TarFolder folder;
+  const WebFolder folder;
   TarBuilder tar;
   for (int i = 0; i < 10; ++i)
     tar.add(std::to_string(i) + ".jpg", jpeg(8, 0)).add(std::to_string(i) + ".txt", "t");
   const std::string bytes = tar.bytes();
   const std::string path = folder.write("cut.tar", bytes.substr(0, bytes.size() - 1024 + 100));
-  StatusOr<std::unique_ptr<Dataset>> opened = open_dataset(config_of(path));
+  StatusOr<std::unique_ptr<Dataset>> opened = open_dataset(tar_config(path));
   REQUIRE(opened.ok());
   const std::shared_ptr<const Dataset> dataset = *std::move(opened);
   CHECK(dataset->size() == 10);
@@ -162,12 +162,12 @@ TEST_CASE("The samples before a tar's damage are used, the cut one is broken", "
 }
 
 TEST_CASE("Crops and flips are keyed by seed, sample and epoch", "[data]") {
-  const TarFolder folder;
+  const WebFolder folder;
   Image wide(64, 8, PixelMode::kGray);
   for (int y = 0; y < 8; ++y)
     for (int x = 0; x < 64; ++x) wide.row(y)[x] = static_cast<std::uint8_t>(4 * x);
   const auto bytes = *encode_png(wide);
-  JobConfig config = config_of(
+  JobConfig config = tar_config(
       folder.write("w.tar", TarBuilder().add("0.png", {bytes.begin(), bytes.end()}).finished()));
   config.dataset.flip = true;
   const auto dataset = *open_dataset(config);
@@ -185,7 +185,7 @@ TEST_CASE("Golden tars: where the reference cannot decode a member, ours names t
   const auto root = testing::golden_root();
   if (!root || !std::filesystem::exists(*root / "data/webdataset/expected.json"))
     TITAN_SKIP(testing::kNoGolden);
-  const TarFolder folder;
+  const WebFolder folder;
   const nlohmann::json expected =
       nlohmann::json::parse(testing::slurp((*root / "data/webdataset/expected.json").string()));
   int errors = 0;
@@ -194,7 +194,7 @@ TEST_CASE("Golden tars: where the reference cannot decode a member, ours names t
     const std::string name = file.at("file");
     INFO(name);
     JobConfig config =
-        config_of(folder.write(name, testing::slurp((*root / "data/webdataset" / name).string())));
+        tar_config(folder.write(name, testing::slurp((*root / "data/webdataset" / name).string())));
     config.dataset.num_classes = name.find("cls") == std::string::npos ? 0 : 10;
     const StatusOr<std::unique_ptr<Dataset>> dataset = open_dataset(config);
     if (!dataset.ok()) {
@@ -235,10 +235,10 @@ TEST_CASE("Golden tars: where the reference cannot decode a member, ours names t
 TEST_CASE("The real photographs decode, with captions", "[data][golden]") {
   const std::filesystem::path photos = "../shared/data/cc12m_test";
   if (!std::filesystem::exists(photos)) TITAN_SKIP("no ../shared/data/cc12m_test");
-  const TarFolder folder;
+  const WebFolder folder;
   for (const auto& entry : std::filesystem::directory_iterator(photos))
     std::filesystem::copy(entry.path(), folder.path() / entry.path().filename());
-  JobConfig config = config_of(folder.path().string());
+  JobConfig config = tar_config(folder.path().string());
   config.dataset.image_size = {64, 64};
   const auto dataset = *open_dataset(config);
   CHECK(dataset->size() == 32);

@@ -1,7 +1,7 @@
 // dit_testing.h: a DiT from a golden case. Include tests/support/catch.h first.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "titan/models/dit/model.h"
 

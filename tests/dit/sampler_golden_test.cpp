@@ -11,7 +11,7 @@ namespace {
 using testing::ErrorReport;
 using testing::GoldenCase;
 
-Conditioning labels(const at::Tensor& ids) {
+Conditioning sampled_labels(const at::Tensor& ids) {
   Conditioning condition;
   condition.set("label", ids);
   return condition;
@@ -47,7 +47,7 @@ at::Tensor run_scale(const GoldenCase& golden, models::Dit& model, const std::st
   const at::Tensor& states = golden.at(prefix + "z");
   REQUIRE(torch::equal(states[0], noise));
   const at::Tensor x = samplers::EulerSampler({}).sample(
-      denoise, noise, labels(ids), labels(at::full_like(ids, null_class)), options,
+      denoise, noise, sampled_labels(ids), sampled_labels(at::full_like(ids, null_class)), options,
       [&](int64_t step, const at::Tensor& state) {
         report.add("states", "z", state, states[step + 1]);
       });

@@ -14,7 +14,7 @@ using models::ClipTextEncoder;
 const ClipTextConfig kTiny{
     .vocab = 50, .width = 16, .layers = 2, .heads = 2, .mlp = 64, .positions = 8};
 
-Spread tiny_spread(const std::string& name) {
+Spread clip_spread(const std::string& name) {
   if (name.find("embedding") != name.npos) return {2, 0};
   const bool scale = name.find("norm") != name.npos && name.ends_with("weight");
   return {0.5, scale ? 1.0 : 0.0};
@@ -25,7 +25,7 @@ struct TinyClip {
   ClipTextEncoder network;
   explicit TinyClip(const ClipTextConfig& config = kTiny)
       : network(config, at::TensorOptions(at::kFloat)) {
-    const Status loaded = load_network(network, write_filled(folder, network, tiny_spread));
+    const Status loaded = load_network(network, write_filled(folder, network, clip_spread));
     INFO(message_of(loaded));
     REQUIRE(loaded.ok());
   }

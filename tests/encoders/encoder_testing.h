@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "titan/checkpoint/checkpoint_item.h"
 #include "titan/protocols/frozen_network.h"

@@ -19,7 +19,7 @@ T5Encoder load_t5(const EncoderCase& encoder, at::ScalarType dtype) {
   return network;
 }
 
-at::Tensor ids_of(const EncoderCase& encoder, const std::string& run) {
+at::Tensor t5_ids_of(const EncoderCase& encoder, const std::string& run) {
   return encoder.golden.at(run + ".ids").to(at::kLong);
 }
 
@@ -28,7 +28,7 @@ void compare_hidden(const EncoderCase& encoder, const std::string& run, const T5
                     ErrorReport& report) {
   const std::string prefix = run + ".hidden_fp32.";
   std::size_t compared = 0;
-  network.forward(ids_of(encoder, run), [&](int64_t block, const at::Tensor& x) {
+  network.forward(t5_ids_of(encoder, run), [&](int64_t block, const at::Tensor& x) {
     const std::string name = prefix + std::to_string(block);
     if (!encoder.golden.contains(name)) return;
     report.add("residual stream", name, x, encoder.golden.at(name));
@@ -46,7 +46,7 @@ TEST_CASE("T5 agrees with the reference in float32", "[golden]") {
     ErrorReport report("T5 " + encoder.stem);
     const T5Encoder network = load_t5(encoder, at::kFloat);
     for (const std::string& run : encoder.runs_with("ids")) {
-      report.add("output", run, network.forward(ids_of(encoder, run)),
+      report.add("output", run, network.forward(t5_ids_of(encoder, run)),
                  encoder.golden.at(run + ".out_fp32"));
       compare_hidden(encoder, run, network, report);
     }
@@ -64,7 +64,7 @@ TEST_CASE("T5 in bfloat16 is as near to float32 as the reference", "[golden]") {
     ErrorReport report("T5 " + encoder.stem);
     const T5Encoder network = load_t5(encoder, at::kBFloat16);
     for (const std::string& run : encoder.runs_with("ids")) {
-      const at::Tensor out = network.forward(ids_of(encoder, run));
+      const at::Tensor out = network.forward(t5_ids_of(encoder, run));
       REQUIRE(out.scalar_type() == at::kBFloat16);
       const double theirs = encoder.golden.json.at("bf16_vs_fp32").at(run).at("rms");
       report.add("bf16 rms / reference's rms", run,

@@ -21,15 +21,15 @@ using models::T5Config;
 using models::T5Encoder;
 
 /// Appendix A5 of the specification.
-const T5Config kTiny{.vocab = 40, .d_model = 16, .heads = 2, .d_kv = 8, .d_ff = 24, .layers = 2};
+const T5Config kTinyT5{.vocab = 40, .d_model = 16, .heads = 2, .d_kv = 8, .d_ff = 24, .layers = 2};
 
-Spread tiny_spread(const std::string& name) {
+Spread t5_spread(const std::string& name) {
   if (name.find("norm") != name.npos) return {0.5, 1};
   const bool embedding = name == "shared.weight" || name.find("attention_bias") != name.npos;
   return {embedding ? 2.0 : 0.5, 0};
 }
 
-at::Tensor tiny_ids() {
+at::Tensor t5_ids() {
   return torch::tensor({{5, 17, 3, 1, 0, 0}, {39, 2, 8, 30, 11, 1}}, at::kLong);
 }
 
@@ -38,9 +38,9 @@ struct TinyT5 {
   TemporaryFolder folder;
   T5Encoder network;
   std::string weights;
-  explicit TinyT5(const T5Config& config = kTiny, at::ScalarType dtype = at::kFloat)
+  explicit TinyT5(const T5Config& config = kTinyT5, at::ScalarType dtype = at::kFloat)
       : network(config, at::TensorOptions().dtype(dtype)),
-        weights(write_filled(folder, network, tiny_spread)) {
+        weights(write_filled(folder, network, t5_spread)) {
     const Status loaded = load_network(network, weights);
     INFO(message_of(loaded));
     REQUIRE(loaded.ok());
@@ -48,7 +48,7 @@ struct TinyT5 {
 };
 
 TEST_CASE("A tiny T5 gives the numbers of the specification", "[encoders]") {
-  const at::Tensor out = TinyT5().network.forward(tiny_ids());
+  const at::Tensor out = TinyT5().network.forward(t5_ids());
   REQUIRE(out.sizes() == at::IntArrayRef({2, 6, 16}));
   REQUIRE_FALSE(out.requires_grad());
   CHECK(out.sum().item<double>() == Approx(-13.054337).epsilon(1e-4));
@@ -75,7 +75,7 @@ TEST_CASE("Distances fall into T5's buckets", "[encoders]") {
 }
 
 TEST_CASE("Every distance meets its own bias", "[encoders]") {
-  T5Config config = kTiny;
+  T5Config config = kTinyT5;
   config.heads = 3;
   const TinyT5 tiny(config);
   const int64_t length = 21;
@@ -95,7 +95,7 @@ TEST_CASE("Every distance meets its own bias", "[encoders]") {
 
 TEST_CASE("T5 meets changed lengths and changed weights", "[encoders]") {
   TinyT5 tiny;
-  const at::Tensor ids = tiny_ids();
+  const at::Tensor ids = t5_ids();
   const at::Tensor first = tiny.network.forward(ids);
   const at::Tensor shorter = tiny.network.forward(ids.narrow(1, 0, 3));
   CHECK(shorter.size(1) == 3);
@@ -107,7 +107,7 @@ TEST_CASE("T5 meets changed lengths and changed weights", "[encoders]") {
 }
 
 TEST_CASE("T5's units hold every parameter once", "[encoders]") {
-  const T5Encoder network(kTiny, at::TensorOptions(at::kMeta));
+  const T5Encoder network(kTinyT5, at::TensorOptions(at::kMeta));
   const std::vector<ModelUnit> units = network.units();
   REQUIRE(units.size() == 4);
   CHECK(units.front().name == "embed");
@@ -126,7 +126,7 @@ std::vector<at::Tensor> encode_on_mesh(const std::string& weights, int64_t ranks
   std::vector<at::Tensor> outputs(static_cast<std::size_t>(ranks));
   run_mesh({.dp_shard = ranks}, [&](const parallel::DeviceMesh& mesh,
                                     const parallel::MeshGroups& groups) {
-    T5Encoder network(kTiny, at::TensorOptions(at::kMeta));
+    T5Encoder network(kTinyT5, at::TensorOptions(at::kMeta));
     JobConfig config;
     config.training.mixed_precision_param = dtype;
     parallel::ParallelEngine engine(network.units(), groups,
@@ -140,8 +140,8 @@ std::vector<at::Tensor> encode_on_mesh(const std::string& weights, int64_t ranks
     TITAN_CHECK(loaded.ok(), message_of(loaded));
     engine.parameters().weights_changed();
     network.set_hooks(&engine);
-    network.forward(tiny_ids());
-    outputs[static_cast<std::size_t>(mesh.rank())] = network.forward(tiny_ids());
+    network.forward(t5_ids());
+    outputs[static_cast<std::size_t>(mesh.rank())] = network.forward(t5_ids());
   });
   return outputs;
 }
@@ -149,7 +149,7 @@ std::vector<at::Tensor> encode_on_mesh(const std::string& weights, int64_t ranks
 TEST_CASE("T5 shared by ranks gives the bits of one rank", "[encoders]") {
   const TinyT5 tiny;
   at::set_num_threads(1);
-  const at::Tensor expected = tiny.network.forward(tiny_ids());
+  const at::Tensor expected = tiny.network.forward(t5_ids());
   for (const int64_t ranks : {1, 2, 3})
     for (const at::Tensor& out : encode_on_mesh(tiny.weights, ranks, "float32"))
       CHECK(torch::equal(out, expected));
@@ -162,12 +162,12 @@ TEST_CASE("T5 shared by ranks gives the bits of one rank", "[encoders]") {
 
 TEST_CASE("Weights of another T5 are refused by name", "[encoders]") {
   const TinyT5 tiny;
-  T5Config config = kTiny;
+  T5Config config = kTinyT5;
   config.layers = 3;
   const Status deeper = load_network(T5Encoder(config, at::TensorOptions()), tiny.weights);
   CHECK_THAT(message_of(deeper), Catch::Matchers::Contains("2 layers, width 16") &&
                                      Catch::Matchers::Contains("3 layers, width 16"));
-  config = kTiny;
+  config = kTinyT5;
   config.d_ff = 23;
   const Status wider = load_network(T5Encoder(config, at::TensorOptions()), tiny.weights);
   CHECK_THAT(message_of(wider), Catch::Matchers::Contains("feed-forward 24") &&

@@ -10,8 +10,6 @@
 namespace titan {
 namespace {
 
-using testing::predict;
-
 models::FluxConfig tiny() {
   models::FluxConfig config;
   config.in_channels = 16;
@@ -56,7 +54,7 @@ TEST_CASE("every parameter of Flux has an initialiser, and the output starts at 
   REQUIRE_THROWS_WITH(models::flux_init("double_blocks.0.new.weight"),
                       Catch::Contains("no initialiser") && Catch::Contains("double_blocks.0.new"));
   const at::Tensor x = at::randn({2, 4, 6, 8});
-  const at::Tensor out = predict(model, x, at::rand({2}), condition_of(config, 2, 3));
+  const at::Tensor out = testing::predict(model, x, at::rand({2}), condition_of(config, 2, 3));
   REQUIRE(out.sizes() == x.sizes());
   REQUIRE(out.abs().max().item<double>() == 0.0);
 }
@@ -110,13 +108,13 @@ TEST_CASE("Flux depends on time, text, pooled text and guidance, sample by sampl
   const at::NoGradGuard no_grad;
   const at::Tensor x = at::randn({2, 4, 4, 6}), t = at::rand({2});
   const Conditioning condition = condition_of(config, 2, 3);
-  const at::Tensor out = predict(model, x, t, condition);
+  const at::Tensor out = testing::predict(model, x, t, condition);
   for (const char* name : {"txt", "y", "guidance"}) {
     Conditioning changed = condition;
     at::Tensor value = condition.get(name).clone();
     value[1] += 0.5;
     changed.set(name, value);
-    const at::Tensor other = predict(model, x, t, changed);
+    const at::Tensor other = testing::predict(model, x, t, changed);
     INFO(name);
     REQUIRE(at::allclose(other[0], out[0], 1e-5, 1e-5));
     REQUIRE((other[1] - out[1]).abs().max().item<double>() > 1e-3);
@@ -132,7 +130,7 @@ TEST_CASE("Flux runs with either kind of block alone", "[flux]") {
     at::manual_seed(5);
     randomize(model);
     const at::Tensor x = at::randn({1, 4, 4, 4});
-    const at::Tensor out = predict(model, x, at::rand({1}), condition_of(config, 1, 2));
+    const at::Tensor out = testing::predict(model, x, at::rand({1}), condition_of(config, 1, 2));
     REQUIRE(out.sizes() == x.sizes());
     REQUIRE(out.isfinite().all().item<bool>());
   }
@@ -168,7 +166,7 @@ TEST_CASE("the fused operations of Flux count the FLOPs of the formula", "[flux]
   const at::Tensor x = at::randn({3, 4, 4, 6}), t = at::rand({3});
   const Conditioning condition = condition_of(config, 3, 5);
   const metrics::FlopCounter counter;
-  const at::Tensor loss = predict(model, x, t, condition).square().mean();
+  const at::Tensor loss = testing::predict(model, x, t, condition).square().mean();
   REQUIRE(counter.counted().model == 3 * models::flux_flops(config, 6, 5).forward());
   loss.backward();
   REQUIRE(counter.counted().model == 3 * models::flux_train_flops_executed(config, 6, 5));

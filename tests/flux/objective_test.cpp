@@ -2,7 +2,7 @@
 
 #include "titan/models/flux/objective.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "titan/models/flux/sampler.h"
 

@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "titan/models/builtin.h"
 #include "titan/models/flux/encoder.h"

@@ -2,7 +2,7 @@
 // tests/support/catch.h first.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "titan/data/batch.h"
 

@@ -41,7 +41,7 @@ Memory memory_of(const std::shared_ptr<Model>& model, const TrainingInputs& inpu
   return pass();
 }
 
-RecomputePlan plan_of(const std::string& mode, int64_t blocks) {
+RecomputePlan memory_plan_of(const std::string& mode, int64_t blocks) {
   for (auto& [name, plan] : testing::recompute_modes(static_cast<std::size_t>(blocks)))
     if (name == mode) return plan;
   throw Error("no mode " + mode);
@@ -52,7 +52,7 @@ constexpr int64_t kBatch = 3;
 Memory dit_memory(const std::string& mode, int64_t layers) {
   const auto model = std::make_shared<models::Dit>(testing::small_dit(layers));
   testing::randomize_parameters(*model, 0.2);
-  return memory_of(model, testing::dit_inputs(kBatch), plan_of(mode, layers));
+  return memory_of(model, testing::dit_inputs(kBatch), memory_plan_of(mode, layers));
 }
 int64_t dit_kept(const std::string& mode, int64_t layers) { return dit_memory(mode, layers).kept; }
 /// What one more block keeps.
@@ -98,7 +98,8 @@ int64_t flux_kept(const std::string& mode, int64_t doubles, int64_t singles) {
   const models::FluxConfig config = testing::small_flux(doubles, singles);
   const auto model = std::make_shared<models::Flux>(config);
   testing::randomize_parameters(*model, 0.1);
-  return memory_of(model, testing::flux_inputs(config, kBatch), plan_of(mode, doubles + singles))
+  return memory_of(model, testing::flux_inputs(config, kBatch),
+                   memory_plan_of(mode, doubles + singles))
       .kept;
 }
 

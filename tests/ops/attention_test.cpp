@@ -16,7 +16,7 @@ namespace {
 using testing::randn;
 using testing::Tensors;
 
-struct Shape {
+struct AttentionShape {
   int64_t batch, queries, keys, heads, kv_heads, head_dim;
 };
 
@@ -27,11 +27,13 @@ TEST_CASE("attention agrees with float64, forward and backward", "[ops]") {
   };
   // One query, one key, sizes that fill no tile and no panel, several blocks of rows, grouped
   // queries, other than 16-fold head widths, widths of one panel and more.
-  for (const Shape& s :
-       {Shape{1, 1, 2, 1, 1, 4}, Shape{1, 3, 1, 2, 1, 8}, Shape{2, 17, 17, 3, 3, 12},
-        Shape{1, 70, 70, 2, 2, 48}, Shape{2, 33, 33, 4, 2, 16}, Shape{1, 200, 200, 2, 1, 64},
-        Shape{1, 9, 40, 2, 2, 20}, Shape{1, 77, 77, 2, 2, 64}, Shape{1, 130, 97, 2, 1, 128},
-        Shape{1, 20, 1030, 1, 1, 24}, Shape{1, 40, 65, 6, 2, 80}}) {
+  for (const AttentionShape& s :
+       {AttentionShape{1, 1, 2, 1, 1, 4}, AttentionShape{1, 3, 1, 2, 1, 8},
+        AttentionShape{2, 17, 17, 3, 3, 12}, AttentionShape{1, 70, 70, 2, 2, 48},
+        AttentionShape{2, 33, 33, 4, 2, 16}, AttentionShape{1, 200, 200, 2, 1, 64},
+        AttentionShape{1, 9, 40, 2, 2, 20}, AttentionShape{1, 77, 77, 2, 2, 64},
+        AttentionShape{1, 130, 97, 2, 1, 128}, AttentionShape{1, 20, 1030, 1, 1, 24},
+        AttentionShape{1, 40, 65, 6, 2, 80}}) {
     const Tensors inputs = {randn({s.batch, s.queries, s.heads, s.head_dim}) * 2,
                             randn({s.batch, s.keys, s.kv_heads, s.head_dim}) * 2,
                             randn({s.batch, s.keys, s.kv_heads, s.head_dim})};
@@ -48,8 +50,9 @@ TEST_CASE("attention at every vector width agrees with float64", "[ops]") {
   const auto op = [](const Tensors& in) -> Tensors {
     return {ops::attention(in[0], in[1], in[2])};
   };
-  for (const Shape& s : {Shape{2, 75, 75, 4, 2, 20}, Shape{1, 7, 77, 2, 2, 64},
-                         Shape{1, 100, 131, 2, 2, 128}, Shape{1, 13, 5, 1, 1, 8}}) {
+  for (const AttentionShape& s :
+       {AttentionShape{2, 75, 75, 4, 2, 20}, AttentionShape{1, 7, 77, 2, 2, 64},
+        AttentionShape{1, 100, 131, 2, 2, 128}, AttentionShape{1, 13, 5, 1, 1, 8}}) {
     const Tensors inputs = {randn({s.batch, s.queries, s.heads, s.head_dim}),
                             randn({s.batch, s.keys, s.kv_heads, s.head_dim}),
                             randn({s.batch, s.keys, s.kv_heads, s.head_dim})};
@@ -94,8 +97,9 @@ TEST_CASE("attention with kept probabilities agrees with float64 at every vector
     return {ops::attention(in[0], in[1], in[2])};
   };
   const KeepingScope keeping(1e9);
-  for (const Shape& s : {Shape{2, 75, 75, 4, 2, 20}, Shape{1, 100, 131, 2, 2, 128},
-                         Shape{1, 200, 256, 2, 1, 64}, Shape{1, 1, 5, 1, 1, 8}}) {
+  for (const AttentionShape& s :
+       {AttentionShape{2, 75, 75, 4, 2, 20}, AttentionShape{1, 100, 131, 2, 2, 128},
+        AttentionShape{1, 200, 256, 2, 1, 64}, AttentionShape{1, 1, 5, 1, 1, 8}}) {
     const Tensors inputs = {randn({s.batch, s.queries, s.heads, s.head_dim}) * 2,
                             randn({s.batch, s.keys, s.kv_heads, s.head_dim}) * 2,
                             randn({s.batch, s.keys, s.kv_heads, s.head_dim})};
@@ -324,8 +328,9 @@ TEST_CASE("every attention.backend of a GPU agrees with float64, without copies"
   const auto op = [](const Tensors& in) -> Tensors {
     return {ops::attention(in[0], in[1], in[2])};
   };
-  for (const Shape& s : {Shape{2, 128, 128, 4, 4, 64}, Shape{1, 512, 512, 3, 3, 128},
-                         Shape{2, 70, 33, 2, 2, 64}, Shape{1, 96, 96, 4, 2, 64}}) {
+  for (const AttentionShape& s :
+       {AttentionShape{2, 128, 128, 4, 4, 64}, AttentionShape{1, 512, 512, 3, 3, 128},
+        AttentionShape{2, 70, 33, 2, 2, 64}, AttentionShape{1, 96, 96, 4, 2, 64}}) {
     const Tensors inputs = {randn({s.batch, s.queries, s.heads, s.head_dim}).cuda(),
                             randn({s.batch, s.keys, s.kv_heads, s.head_dim}).cuda(),
                             randn({s.batch, s.keys, s.kv_heads, s.head_dim}).cuda()};

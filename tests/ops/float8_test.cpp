@@ -16,7 +16,7 @@ using kernels::Float8Format;
 using kernels::cpu::SimdLevel;
 using testing::Tensors;
 
-constexpr SimdLevel kLevels[] = {SimdLevel::kBaseline, SimdLevel::kAvx2, SimdLevel::kAvx512};
+constexpr SimdLevel kFloat8Levels[] = {SimdLevel::kBaseline, SimdLevel::kAvx2, SimdLevel::kAvx512};
 constexpr at::ScalarType kFormats[] = {at::kFloat8_e4m3fn, at::kFloat8_e5m2};
 
 Float8Format format_of(at::ScalarType dtype) {
@@ -44,7 +44,7 @@ TEST_CASE("rounding to 8 bits gives LibTorch's bits on all bfloat16 and many flo
     // LibTorch's cast does not saturate.
     const at::Tensor expected = x.clamp(-most_of(dtype), most_of(dtype)).to(dtype);
     const at::Tensor is_nan = x.isnan();
-    for (const SimdLevel level : kLevels) {
+    for (const SimdLevel level : kFloat8Levels) {
       const testing::SimdScope scope(level);
       const at::Tensor q = at::empty(x.sizes(), at::kByte);
       kernels::cpu::float8_encode(format_of(dtype), x.numel(), x.const_data_ptr<float>(),
@@ -59,7 +59,7 @@ TEST_CASE("rounding to 8 bits gives LibTorch's bits on all bfloat16 and many flo
 TEST_CASE("every 8-bit number is read as LibTorch reads it", "[ops]") {
   const at::Tensor numbers = at::arange(256, at::kInt).to(at::kByte);
   for (const at::ScalarType dtype : kFormats) {
-    for (const SimdLevel level : kLevels) {
+    for (const SimdLevel level : kFloat8Levels) {
       const testing::SimdScope scope(level);
       const at::Tensor values = at::empty({256}, at::kFloat);
       kernels::cpu::float8_decode(format_of(dtype), 256, numbers.const_data_ptr<std::uint8_t>(),
@@ -92,7 +92,7 @@ TEST_CASE("a matrix is rounded as plain ATen rounds it, bit by bit, whole or in 
           CAPTURE(rows, columns, c10::toString(storage), c10::toString(dtype), rowwise);
           const at::Tensor in = x.to(storage);
           const auto expected = ops::reference::float8_quantize(in, dtype, rowwise, {true, true});
-          for (const SimdLevel level : kLevels) {
+          for (const SimdLevel level : kFloat8Levels) {
             const testing::SimdScope scope(level);
             const auto found = ops::float8_quantize(in, dtype, rowwise, {true, true});
             require_equal_copies(found, expected);

@@ -16,7 +16,7 @@ using kernels::cpu::SimdLevel;
 using testing::randn;
 using testing::Tensors;
 
-constexpr SimdLevel kLevels[] = {SimdLevel::kBaseline, SimdLevel::kAvx2, SimdLevel::kAvx512};
+constexpr SimdLevel kLinearLevels[] = {SimdLevel::kBaseline, SimdLevel::kAvx2, SimdLevel::kAvx512};
 
 at::Tensor linear(const Tensors& in) {
   return ops::linear(in[0], in[1], in.size() > 2 ? in[2] : at::Tensor());
@@ -67,7 +67,7 @@ double gemm_error(const Sizes& n, bool a_by_row, bool b_by_row, bool accumulate)
 
 TEST_CASE("gemm agrees with float64 for every size, layout and instruction set", "[ops]") {
   at::manual_seed(1);
-  for (const SimdLevel level : kLevels) {
+  for (const SimdLevel level : kLinearLevels) {
     const testing::SimdScope scope(level);
     for (const Sizes& n : kSizes) {
       for (const int way : {0, 1, 2, 3, 4, 5, 6, 7}) {
@@ -98,7 +98,7 @@ TEST_CASE("gemm of depth 0 gives the bias, sums of nothing are zero", "[ops]") {
 TEST_CASE("linear agrees with float64, forward and backward", "[ops]") {
   at::manual_seed(2);
   const auto op = [](const Tensors& in) -> Tensors { return {linear(in)}; };
-  for (const SimdLevel level : kLevels) {
+  for (const SimdLevel level : kLinearLevels) {
     const testing::SimdScope scope(level);
     for (const Sizes& n : kSizes) {
       CAPTURE(static_cast<int>(level), n.rows, n.columns, n.depth);

@@ -14,17 +14,17 @@ using testing::difference;
 using testing::randn;
 using testing::Tensors;
 
-struct Shape {
+struct NormShape {
   int64_t batch, tokens, dim;
 };
 // One row, rows that do not fill a task, widths that do not fill a vector, several tasks a sample.
-const Shape kShapes[] = {{1, 1, 3}, {2, 5, 7}, {3, 64, 48}, {2, 130, 384}, {1, 70, 1152}};
+const NormShape kShapes[] = {{1, 1, 3}, {2, 5, 7}, {3, 64, 48}, {2, 130, 384}, {1, 70, 1152}};
 
 TEST_CASE("modulate_norm agrees with float64, forward and backward", "[ops]") {
   at::manual_seed(1);
   for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
     for (const bool rms : {true, false}) {
-      for (const Shape& s : kShapes) {
+      for (const NormShape& s : kShapes) {
         const Tensors inputs = {randn({s.batch, s.tokens, s.dim}) * 3 + 0.5, randn({s.dim}),
                                 randn({s.dim}), randn({s.batch, s.dim}), randn({s.batch, s.dim})};
         const auto all = [&](const Tensors& in) -> Tensors {
@@ -47,7 +47,7 @@ TEST_CASE("residual_modulate_norm agrees with float64, forward and backward", "[
   at::manual_seed(2);
   for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
     for (const bool rms : {true, false}) {
-      for (const Shape& s : kShapes) {
+      for (const NormShape& s : kShapes) {
         const Tensors inputs = {
             randn({s.batch, s.tokens, s.dim}), randn({s.batch, s.tokens, s.dim}),
             randn({s.batch, s.dim}),           randn({s.dim}),
@@ -140,7 +140,8 @@ TEST_CASE("modulate_norm on a GPU agrees with float64", "[cuda]") {
   at::manual_seed(6);
   for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
     for (const bool rms : {true, false}) {
-      for (const Shape& s : {Shape{2, 5, 7}, Shape{2, 130, 384}, Shape{1, 70, 3072}}) {
+      for (const NormShape& s :
+           {NormShape{2, 5, 7}, NormShape{2, 130, 384}, NormShape{1, 70, 3072}}) {
         Tensors inputs = {randn({s.batch, s.tokens, s.dim}), randn({s.batch, s.tokens, s.dim}),
                           randn({s.batch, s.dim}),           randn({s.dim}),
                           randn({s.batch, s.dim}),           randn({s.batch, s.dim})};

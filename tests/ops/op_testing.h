@@ -6,7 +6,7 @@
 #include <vector>
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "titan/kernels/cpu/simd.h"
 #include "titan/ops/backend.h"

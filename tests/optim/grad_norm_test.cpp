@@ -1,5 +1,7 @@
 #include "tests/support/catch.h"
 
+#include <torch/nn/utils/clip_grad.h>
+
 #include "titan/optim/grad_norm.h"
 
 #include "titan/base/check.h"

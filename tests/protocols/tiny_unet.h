@@ -6,6 +6,9 @@
 #include <map>
 #include <sstream>
 
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
+
 #include "titan/base/check.h"
 #include "titan/protocols/block_runner.h"
 

@@ -2,13 +2,6 @@
 #define CATCH_CONFIG_RUNNER
 #include "tests/support/catch.h"
 
-namespace titan::testing {
-int& skip_count() {
-  static int count = 0;
-  return count;
-}
-}  // namespace titan::testing
-
 namespace {
 struct CaseCounter : Catch::TestEventListenerBase {
   using TestEventListenerBase::TestEventListenerBase;

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "titan/parallel/engine.h"
 #include "titan/protocols/model.h"

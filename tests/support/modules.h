@@ -7,7 +7,9 @@
 #include <utility>
 #include <vector>
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "titan/base/check.h"
 #include "titan/ops/backend.h"

@@ -5,7 +5,7 @@
 #include <atomic>
 #include <cmath>
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "titan/data/one_pass_loader.h"
 #include "titan/models/objectives/rectified_flow.h"
