@@ -11,6 +11,7 @@
 
 #include "titan/protocols/model.h"
 #include "titan/protocols/recompute_plan.h"
+#include "titan/protocols/state_watch.h"
 
 namespace titan {
 
@@ -45,6 +46,9 @@ class BlockRunner {
   /// (no host sync).
   virtual at::Tensor forward_backward(const at::Tensor& x_t, const at::Tensor& t,
                                       const Conditioning& condition, const LossFunction& loss) = 0;
+
+  /// From now on `watch` sees the passes of forward_backward; null = nobody. It outlives its use.
+  virtual void set_watch(StateWatch* watch) { (void)watch; }
 };
 
 /// The runner of one rank; what other ranks have to do with it is the hooks'. `hooks` outlives the

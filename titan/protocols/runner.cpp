@@ -70,20 +70,28 @@ class Runner : public BlockRunner {
                               const LossFunction& loss_function) override {
     const at::AutoGradMode with_grad(true);
     begin_pass(/*with_backward=*/true);
+    if (watch_ != nullptr) watch_->input(x_t, t, condition);
     Tape tape;
     BlockState state = run_unit(0, [&] { return model_->embed(x_t, t, condition); });
     check_hands_on_no_parameter(state, units_[0]);
+    if (watch_ != nullptr) watch_->state(0, state);
     tape.cuts.push_back(cut_graph(state));
     for (std::size_t i = 0; i < blocks_.size(); ++i) run_block(i, state, tape);
-    at::Tensor loss =
-        run_unit(head(), [&] { return loss_function(model_->head(state, x_t.sizes())); });
+    at::Tensor loss = run_unit(head(), [&] {
+      const at::Tensor prediction = model_->head(state, x_t.sizes());
+      if (watch_ != nullptr) watch_->prediction(prediction);
+      return loss_function(prediction);
+    });
     TITAN_CHECK(loss.numel() == 1 && loss.requires_grad(),
                 "[runner] the loss must be one number that depends on the parameters (shape ",
                 loss.sizes(), ")");
+    if (watch_ != nullptr) watch_->loss(loss);
     state = {};
     backward(loss, tape);
     return loss.detach();
   }
+
+  void set_watch(StateWatch* watch) override { watch_ = watch; }
 
  private:
   std::size_t head() const { return blocks_.size() + 1; }
@@ -115,6 +123,7 @@ class Runner : public BlockRunner {
       tape.cuts.push_back(cut_graph(state));
     }
     check_hands_on_no_parameter(state, units_[i + 1]);
+    if (watch_ != nullptr) watch_->state(i + 1, state);
   }
 
   /// What unit `unit` produced, computed again if it was not recorded; entries as of cuts[unit].
@@ -141,6 +150,11 @@ class Runner : public BlockRunner {
         inputs.insert(inputs.end(), tape.cuts.back().leaves.begin(), tape.cuts.back().leaves.end());
       std::vector<at::Tensor> found = backward_between(outputs, grads, inputs);
       const auto border = found.begin() + static_cast<std::ptrdiff_t>(parameters.size());
+      if (watch_ != nullptr) {
+        watch_->gradients(unit, {found.begin(), border},
+                          unit > 0 ? tape.cuts.back().slots : std::vector<std::size_t>(),
+                          {border, found.end()});
+      }
       if (hooks_ != nullptr) hooks_->gradients_ready(unit, {found.begin(), border});
       grads.assign(border, found.end());
       // Frees this border's tensors before the next unit needs memory.
@@ -150,6 +164,7 @@ class Runner : public BlockRunner {
 
   std::shared_ptr<Model> model_;
   RunnerHooks* hooks_;
+  StateWatch* watch_ = nullptr;
   RecomputePlan plan_;
   std::vector<std::shared_ptr<Block>> blocks_;
   std::vector<ModelUnit> units_;

@@ -15,6 +15,7 @@
 #include "titan/tools/make_encoders.h"
 #include "titan/tools/make_shapes.h"
 #include "titan/tools/plan.h"
+#include "titan/tools/replay.h"
 #include "titan/tools/sample.h"
 #include "titan/tools/shape_checker.h"
 #include "titan/tools/verify_resume.h"
@@ -42,6 +43,9 @@ const std::vector<Verb>& verbs() {
       {"verify-resume",
        "proves that N + N steps equal 2N here, also after kill -9 and on other ranks",
        verify_resume_main},
+      {"replay",
+       "runs a past step of a run again, bit for bit, and names the first block that differs",
+       replay_main},
       {"plan", "what a job needs in memory and time on each rank, in its own and other layouts",
        plan_main},
       {"make-shapes", "renders the embedded data set: coloured shapes with classes and captions",

@@ -119,7 +119,7 @@ std::optional<int> check_settings(const JobProgram& program, const StatusOr<Load
 int job_main(int argc, char** argv, const JobProgram& program) {
   const std::vector<std::string> arguments(argv + 1 + program.leading_words, argv + argc);
   const StatusOr<LoadedConfig> loaded =
-      load_config(arguments, {.default_config = program.default_config});
+      load_config(program.settings.value_or(arguments), {.default_config = program.default_config});
   if (const std::optional<int> code = check_settings(program, loaded)) return *code;
   if (const std::optional<int> code = launch_ranks_if_asked(argc, argv)) return *code;
   parallel::quiet_libtorch();

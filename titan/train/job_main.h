@@ -5,6 +5,7 @@
 #include <c10/core/Device.h>
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,8 @@ struct JobProgram {
   std::string name;            ///< for --help
   std::string default_config;  ///< where the command line names none
   int leading_words = 0;       ///< of argv, behind the program, that are no settings (a verb)
+  /// What is read as settings instead of argv, for a verb with options of its own.
+  std::optional<std::vector<std::string>> settings = {};
   /// On every rank. A status that is not ok ends the job with its exit code.
   std::function<StatusOr<JobOutcome>(const JobContext&)> run;
 };

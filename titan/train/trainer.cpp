@@ -31,6 +31,7 @@
 #include "titan/train/run_profiler.h"
 #include "titan/train/run_trace.h"
 #include "titan/train/signals.h"
+#include "titan/train/step_observer.h"
 #include "titan/train/train_step.h"
 
 namespace titan {
@@ -309,13 +310,17 @@ StatusOr<JobOutcome> DiffusionTrainer::train_steps() {
     mlperf_->before_step(cursor_);
     trace_->begin_step(step_ + 1);
     profiler_->begin_step(step_ + 1);
+    if (context_.observer) context_.observer->before_step(step_ + 1, *training_);
     TITAN_ASSIGN_OR_RETURN(const StepResult result, train_step());
+    const bool go_on =
+        !context_.observer || context_.observer->after_step(step_ + 1, result, *training_);
     trace_->end_step();
     ++step_;
     profiler_->end_step(step_);
     cursor_ += batches_.global_batch;
     if (step_ == first_step) ranks_.use_train_timeout();
     TITAN_RETURN_IF_ERROR(report(result));
+    if (!go_on) break;
     TITAN_RETURN_IF_ERROR(resume_->poll());
     if (evaluation_->due(step_)) TITAN_RETURN_IF_ERROR(evaluate());
     if (pictures_->due(step_))
@@ -355,7 +360,9 @@ StatusOr<JobOutcome> DiffusionTrainer::train_steps() {
 
 StatusOr<Batch> DiffusionTrainer::next_batch() {
   const TraceSpan span("data");
-  return loader_->next();
+  TITAN_ASSIGN_OR_RETURN(Batch batch, loader_->next());
+  if (context_.observer) context_.observer->on_batch(batch);
+  return batch;
 }
 
 StatusOr<StepResult> DiffusionTrainer::train_step() {

@@ -18,6 +18,7 @@ namespace parallel {
 class ProcessGroupGuard;
 }
 class RunFolder;
+class StepObserver;
 
 /// What a trainer is given; all outlive it.
 struct TrainerContext {
@@ -28,6 +29,7 @@ struct TrainerContext {
       ranks;                    ///< all ranks of the job; a group of one for a single process
   const RunFolder& run_folder;  ///< rank 0 writes there
   const std::vector<std::string>& arguments;  ///< of the program, for run.json
+  StepObserver* observer = nullptr;           ///< looks on between steps; null = nobody
 };
 
 class Trainer {

@@ -1,0 +1,215 @@
+#include "titan/metrics/step_statistics.h"
+
+#include <cmath>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "titan/io/atomic_file.h"
+
+namespace titan::metrics {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int64_t kMaxFileBytes = int64_t{1} << 30;
+
+Json to_json(const StepStatistics& s) {
+  return {{"kind", "step"},
+          {"step", s.step},
+          {"from_step", s.from_step},
+          {"rank", s.rank},
+          {"world_size", s.world_size},
+          {"sample", s.sample ? Json(*s.sample) : Json(nullptr)},
+          {"revision", s.revision},
+          {"libtorch", s.libtorch},
+          {"device", s.device},
+          {"run", s.run},
+          {"samples", s.samples}};
+}
+
+Json to_json(const TensorStatistics& t) {
+  return {{"kind", "tensor"},
+          {"phase", t.phase},
+          {"micro_batch", t.micro_batch},
+          {"unit", t.unit},
+          {"tensor", t.tensor},
+          {"dtype", t.dtype},
+          {"shape", t.shape},
+          {"hash", t.hash},
+          {"mean", t.mean},
+          {"std", t.std},
+          {"min", t.min},
+          {"max", t.max},
+          {"nonfinite", t.nonfinite}};
+}
+
+void read_step(const Json& json, StepStatistics& s) {
+  json.at("step").get_to(s.step);
+  json.at("from_step").get_to(s.from_step);
+  json.at("rank").get_to(s.rank);
+  json.at("world_size").get_to(s.world_size);
+  if (!json.at("sample").is_null()) s.sample = json.at("sample").get<int64_t>();
+  json.at("revision").get_to(s.revision);
+  json.at("libtorch").get_to(s.libtorch);
+  json.at("device").get_to(s.device);
+  json.at("run").get_to(s.run);
+  json.at("samples").get_to(s.samples);
+}
+
+TensorStatistics read_tensor(const Json& json) {
+  TensorStatistics t;
+  json.at("phase").get_to(t.phase);
+  json.at("micro_batch").get_to(t.micro_batch);
+  json.at("unit").get_to(t.unit);
+  json.at("tensor").get_to(t.tensor);
+  json.at("dtype").get_to(t.dtype);
+  json.at("shape").get_to(t.shape);
+  json.at("hash").get_to(t.hash);
+  json.at("mean").get_to(t.mean);
+  json.at("std").get_to(t.std);
+  json.at("min").get_to(t.min);
+  json.at("max").get_to(t.max);
+  json.at("nonfinite").get_to(t.nonfinite);
+  return t;
+}
+
+Status check_same_step(const StepStatistics& a, const StepStatistics& b) {
+  const auto differs = [](const char* what, const auto& left, const auto& right) {
+    return invalid_argument("[replay] the two are not comparable: ", what, " ", left, " and ",
+                            right);
+  };
+  if (a.step != b.step) return differs("step", a.step, b.step);
+  if (a.rank != b.rank) return differs("rank", a.rank, b.rank);
+  if (a.world_size != b.world_size) return differs("ranks", a.world_size, b.world_size);
+  if (a.sample != b.sample)
+    return differs("sample", a.sample ? std::to_string(*a.sample) : "(all)",
+                   b.sample ? std::to_string(*b.sample) : "(all)");
+  return ok_status();
+}
+
+std::string figures(const TensorStatistics& t) {
+  char text[192];
+  std::snprintf(text, sizeof text, "mean %.9g  std %.9g  min %.9g  max %.9g", t.mean, t.std, t.min,
+                t.max);
+  std::string line = text;
+  if (t.nonfinite > 0) line += "  not finite: " + std::to_string(t.nonfinite);
+  return line;
+}
+
+/// Of the means, in standard deviations: how far a unit has drifted.
+double drift(const TensorStatistics& a, const TensorStatistics& b) {
+  const double scale = std::max(std::max(a.std, b.std), 1e-300);
+  return std::max(std::abs(a.mean - b.mean), std::abs(a.std - b.std)) / scale;
+}
+
+}  // namespace
+
+std::string TensorStatistics::place() const {
+  std::string text = phase + " of " + unit + ": " + tensor;
+  if (micro_batch >= 0) text += " (micro-batch " + std::to_string(micro_batch) + ")";
+  return text;
+}
+
+std::string statistics_file_name(int rank) {
+  char name[32];
+  std::snprintf(name, sizeof name, "rank-%05d.jsonl", rank);
+  return name;
+}
+
+Status write_statistics(const std::string& path, const StepStatistics& statistics) {
+  std::string text = to_json(statistics).dump() + "\n";
+  for (const TensorStatistics& tensor : statistics.tensors) text += to_json(tensor).dump() + "\n";
+  return write_file_atomically(path, text);
+}
+
+StatusOr<StepStatistics> read_statistics(const std::string& path) {
+  TITAN_ASSIGN_OR_RETURN(const std::string text, read_file(path, kMaxFileBytes));
+  StepStatistics statistics;
+  std::istringstream lines(text);
+  std::string line;
+  int64_t number = 0;
+  try {
+    while (std::getline(lines, line)) {
+      ++number;
+      const Json json = Json::parse(line);
+      const std::string kind = json.at("kind").get<std::string>();
+      if ((number == 1) != (kind == "step"))
+        return data_loss("[replay] ", path, " is no file of a replay (line ", number, ")");
+      if (number == 1) {
+        read_step(json, statistics);
+      } else {
+        statistics.tensors.push_back(read_tensor(json));
+      }
+    }
+  } catch (const nlohmann::json::exception& error) {
+    return data_loss("[replay] ", path, " line ", number, " cannot be read: ", error.what());
+  }
+  if (number == 0) return data_loss("[replay] ", path, " is empty");
+  return statistics;
+}
+
+StatusOr<StatisticsDifference> compare_statistics(const StepStatistics& a,
+                                                  const StepStatistics& b) {
+  TITAN_RETURN_IF_ERROR(check_same_step(a, b));
+  StatisticsDifference found;
+  for (std::size_t i = 0; i < std::max(a.tensors.size(), b.tensors.size()); ++i) {
+    if (i >= a.tensors.size() || i >= b.tensors.size() ||
+        a.tensors[i].place() != b.tensors[i].place()) {
+      return invalid_argument("[replay] the two steps are not of one model: one has ",
+                              i < a.tensors.size() ? a.tensors[i].place() : std::string("nothing"),
+                              " where the other has ",
+                              i < b.tensors.size() ? b.tensors[i].place() : std::string("nothing"));
+    }
+    ++found.compared;
+    const bool equal = a.tensors[i].hash == b.tensors[i].hash &&
+                       a.tensors[i].shape == b.tensors[i].shape &&
+                       a.tensors[i].dtype == b.tensors[i].dtype;
+    if (equal) continue;
+    ++found.unequal;
+    if (!found.first) found.first = i;
+  }
+  return found;
+}
+
+std::string difference_text(const StepStatistics& a, const StepStatistics& b,
+                            const StatisticsDifference& difference, int max_lines) {
+  std::ostringstream out;
+  if (!difference.first) {
+    out << "all " << difference.compared << " tensors of step " << a.step
+        << " are equal to the bit\n";
+    return out.str();
+  }
+  const std::size_t first = *difference.first;
+  out << difference.unequal << " of " << difference.compared << " tensors of step " << a.step
+      << " differ; the first of them (the " << first << " before it are equal to the bit):\n"
+      << a.tensors[first].place() << "\n  " << figures(a.tensors[first]) << "\n  "
+      << figures(b.tensors[first]) << "\n";
+  out << "then, unit by unit (largest drift of mean or std, in standard deviations):\n";
+  int lines = 0;
+  for (std::size_t i = first; i < a.tensors.size();) {
+    const TensorStatistics& head = a.tensors[i];
+    double largest = 0;
+    int64_t unequal = 0;
+    for (; i < a.tensors.size() && a.tensors[i].phase == head.phase &&
+           a.tensors[i].unit == head.unit && a.tensors[i].micro_batch == head.micro_batch;
+         ++i) {
+      if (a.tensors[i].hash == b.tensors[i].hash) continue;
+      ++unequal;
+      largest = std::max(largest, drift(a.tensors[i], b.tensors[i]));
+    }
+    if (unequal == 0) continue;
+    if (lines++ == max_lines) {
+      out << "  ...\n";
+      break;
+    }
+    char text[48];
+    std::snprintf(text, sizeof text, "%.2e", largest);
+    out << "  " << head.phase << " of " << head.unit;
+    if (head.micro_batch >= 0) out << " (micro-batch " << head.micro_batch << ")";
+    out << ": " << unequal << " tensors, " << text << "\n";
+  }
+  return out.str();
+}
+
+}  // namespace titan::metrics
