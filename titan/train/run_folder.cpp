@@ -5,8 +5,8 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 
+#include "titan/checkpoint/checkpoint_folder.h"
 #include "titan/io/errno_status.h"
 
 namespace titan {
@@ -52,9 +52,7 @@ StatusOr<RunFolder> RunFolder::open(const std::filesystem::path& path, const std
 }
 
 std::filesystem::path RunFolder::sample_path(int64_t step, const std::string& folder) const {
-  char name[64];
-  std::snprintf(name, sizeof name, "step-%06lld.png", static_cast<long long>(step));
-  return path_ / folder / name;
+  return path_ / folder / (checkpoint::step_folder_name(step) + ".png");
 }
 
 }  // namespace titan

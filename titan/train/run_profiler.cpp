@@ -15,6 +15,7 @@
 #include "titan/base/log.h"
 #include "titan/base/status.h"
 #include "titan/base/trace.h"
+#include "titan/checkpoint/checkpoint_folder.h"
 #include "titan/memory/cpu_allocator.h"
 #include "titan/parallel/device_services.h"
 
@@ -57,12 +58,6 @@ std::set<ActivityType> activities(c10::Device device) {
   std::set<ActivityType> wanted = {ActivityType::CPU};
   if (device.is_cuda()) wanted.insert(ActivityType::CUDA);
   return wanted;
-}
-
-std::string step_name(int64_t step) {
-  char name[32];
-  std::snprintf(name, sizeof name, "step-%06lld", static_cast<long long>(step));
-  return name;
 }
 
 /// The file of this rank in a folder that is made; empty where that fails.
@@ -121,7 +116,7 @@ void RunProfiler::begin_step(int64_t step) {
 void RunProfiler::end_step(int64_t step) {
   if (phase_ == ProfilerPhase::kRecord && step % settings_.profile_freq == 0) finish_trace(step);
   if (settings_.enable_memory_snapshot && step % settings_.profile_freq == 0)
-    write_snapshot(step_name(step));
+    write_snapshot(checkpoint::step_folder_name(step));
 }
 
 void RunProfiler::finish_trace(int64_t step) {
@@ -129,7 +124,8 @@ void RunProfiler::finish_trace(int64_t step) {
   phase_ = ProfilerPhase::kWait;
   const std::unique_ptr<kineto::ProfilerResult> result = kineto::disableProfiler();
   const fs::path file =
-      rank_file(run_folder_ / settings_.save_traces_folder / step_name(step), rank_, ".json");
+      rank_file(run_folder_ / settings_.save_traces_folder / checkpoint::step_folder_name(step),
+                rank_, ".json");
   if (file.empty()) return;
   result->save(file.string());
   TITAN_LOG(INFO) << "[profiling] " << file.string();
@@ -164,7 +160,7 @@ void RunProfiler::write_snapshot(const std::string& name) {
 void RunProfiler::out_of_memory(int64_t step) noexcept {
   if (!settings_.enable_memory_snapshot) return;
   try {
-    write_snapshot(step_name(step) + "-out-of-memory");
+    write_snapshot(checkpoint::step_folder_name(step) + "-out-of-memory");
   } catch (const std::exception& error) {
     TITAN_LOG(WARNING) << "[profiling] no memory snapshot: " << error.what();
   }
