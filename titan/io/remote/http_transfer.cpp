@@ -11,7 +11,7 @@
 #include <mutex>
 
 #include "titan/base/human.h"
-#include "titan/base/printable.h"
+#include "titan/io/remote/http_outcome.h"
 #include "titan/io/remote/url.h"
 
 namespace titan {
@@ -126,93 +126,25 @@ int on_progress(void* exchange, curl_off_t, curl_off_t received, curl_off_t, cur
   return static_cast<Exchange*>(exchange)->goes_on(received) ? 0 : 1;
 }
 
-/// Text between <tag> and </tag>: S3 explains its errors so.
-std::string tagged(const std::string& text, const std::string& tag) {
-  const std::size_t start = text.find("<" + tag + ">");
-  const std::size_t end = text.find("</" + tag + ">");
-  if (start == std::string::npos || end == std::string::npos || end < start) return "";
-  return text.substr(start + tag.size() + 2, end - start - tag.size() - 2);
-}
-
-std::string explain(const HttpAnswer& answer) {
-  std::string text = str_cat("the server answers HTTP ", answer.code);
-  if (const std::string code = tagged(answer.error_text, "Code"); !code.empty())
-    text +=
-        str_cat(" (", printable(code), ": ", printable(tagged(answer.error_text, "Message")), ")");
-  if (!answer.bucket_region.empty() && (answer.code == 301 || answer.code == 400))
-    text += str_cat("; the bucket lies in region ", printable(answer.bucket_region),
-                    ": set AWS_REGION");
-  return text;
-}
-
-HttpOutcome of_answer(const HttpAnswer& answer) {
-  using Code = absl::StatusCode;
-  HttpOutcome outcome{.status = ok_status(), .transient = false, .answer = answer};
-  if (answer.code / 100 == 2) return outcome;
-  const auto fail = [&](Code code, bool transient) {
-    outcome.status = Status(code, explain(answer));
-    outcome.transient = transient;
+HttpOutcome of_failure(CURLcode code, const char* details, const Exchange& exchange) {
+  HttpOutcome outcome{
+      .status = exchange.sink_status, .transient = false, .answer = exchange.answer};
+  if (code == CURLE_WRITE_ERROR && !outcome.status.ok()) {
+    outcome.transient = outcome.status.code() == absl::StatusCode::kUnavailable;
     return outcome;
-  };
-  switch (answer.code) {
-    case 404:
-    case 410:
-      return fail(Code::kNotFound, false);
-    case 401:
-    case 403:
-    case 407:
-      return fail(Code::kPermissionDenied, false);
-    case 416:
-      return fail(Code::kOutOfRange, false);
-    case 408:
-    case 425:
-    case 429:
-      return fail(Code::kUnavailable, true);
-    default:
-      // 501 and 505: the server cannot do this, today or tomorrow.
-      if (answer.code >= 500 && answer.code != 501 && answer.code != 505)
-        return fail(Code::kUnavailable, true);
-      return fail(Code::kFailedPrecondition, false);
   }
-}
-
-HttpOutcome of_failure(CURLcode code, const char* details, const Exchange& exchange,
-                       const HttpOptions& options) {
-  const std::string text = *details != '\0' ? details : curl_easy_strerror(code);
-  HttpOutcome outcome{.status = ok_status(), .transient = false, .answer = exchange.answer};
-  switch (code) {
-    case CURLE_WRITE_ERROR:
-      outcome.status = exchange.sink_status.ok() ? internal_error(text) : exchange.sink_status;
-      outcome.transient = outcome.status.code() == absl::StatusCode::kUnavailable;
-      return outcome;
-    case CURLE_ABORTED_BY_CALLBACK:
-      if (exchange.stalled) {
-        outcome.status =
-            Status(absl::StatusCode::kUnavailable,
-                   str_cat("the transfer stalled (below ", options.stall_bytes_per_s,
-                           " bytes a second for ", human_duration(options.stall_s), ")"));
-        outcome.transient = true;
-        return outcome;
-      }
-      outcome.status = Status(absl::StatusCode::kCancelled, "the transfer was cancelled");
-      return outcome;
-    case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
-      outcome.status = invalid_argument("not an address of a server (", text, ")");
-      return outcome;
-    case CURLE_TOO_MANY_REDIRECTS:
-      outcome.status =
-          failed_precondition("redirected more than ", options.max_redirects, " times");
-      return outcome;
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CACERT_BADFILE:
-      outcome.status = failed_precondition("its certificate is not trusted (", text, ")");
-      return outcome;
-    default:
-      outcome.status = Status(absl::StatusCode::kUnavailable, text);
-      outcome.transient = true;
-      return outcome;
+  if (code == CURLE_ABORTED_BY_CALLBACK && exchange.stalled) {
+    outcome.status =
+        Status(absl::StatusCode::kUnavailable,
+               str_cat("the transfer stalled (below ", exchange.options.stall_bytes_per_s,
+                       " bytes a second for ", human_duration(exchange.options.stall_s), ")"));
+    outcome.transient = true;
+    return outcome;
   }
+  outcome = outcome_of_failure(code, *details != '\0' ? details : curl_easy_strerror(code),
+                               exchange.options);
+  outcome.answer = exchange.answer;
+  return outcome;
 }
 
 void set_limits(CURL* handle, const HttpOptions& options, double time_left_s) {
@@ -270,8 +202,8 @@ HttpOutcome transfer_once(const HttpRequest& request, const HttpOptions& options
   // The handle outlives this call: nothing in it may point into our frame.
   curl_easy_setopt(handle, CURLOPT_ERRORBUFFER, nullptr);
   // An error page that breaks off is still the error it names.
-  if (code != CURLE_OK && answered < 400) return of_failure(code, details, exchange, options);
-  return of_answer(exchange.answer);
+  if (code != CURLE_OK && answered < 400) return of_failure(code, details, exchange);
+  return outcome_of(exchange.answer);
 }
 
 }  // namespace titan
