@@ -46,7 +46,7 @@ endif()
 
 add_library(titan_plain_usage INTERFACE)
 target_link_libraries(titan_plain_usage INTERFACE titan_flags absl::status absl::statusor PkgConfig::GLOG
-  PkgConfig::XXHASH PkgConfig::WEBP PkgConfig::ARCHIVE PkgConfig::CURL PkgConfig::ZSTD PkgConfig::EXPAT
+  PkgConfig::XXHASH PkgConfig::WEBP PkgConfig::ARCHIVE PkgConfig::CURL PkgConfig::CRYPTO PkgConfig::ZSTD PkgConfig::EXPAT
   PkgConfig::UTF8PROC JPEG::JPEG PNG::PNG protobuf::libprotobuf Threads::Threads)
 target_include_directories(titan_plain_usage INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR}/generated)
 target_include_directories(titan_plain_usage SYSTEM INTERFACE ${TITAN_TOMLPLUSPLUS_INCLUDE} ${TITAN_JSON_INCLUDE})

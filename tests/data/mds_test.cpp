@@ -5,93 +5,28 @@
 #include <filesystem>
 
 #include <ATen/ATen.h>
-#include <zstd.h>
 #include <nlohmann/json.hpp>
 
 #include "titan/data/dataset.h"
-#include "titan/io/image_write.h"
 
 #include "tests/data/image_rows.h"
+#include "tests/data/mds_bytes.h"
 
 namespace titan {
 namespace {
 
 using Catch::Matchers::Contains;
 using nlohmann::json;
+using testing::compressed;
 using testing::config_of;
 using testing::error_of;
+using testing::kMdsColumns;
+using testing::make_shard;
+using testing::MdsColumnSpec;
+using testing::MdsShardBytes;
+using testing::rows_of;
 using testing::TarFolder;
-
-struct Column {
-  std::string name;
-  std::string encoding;
-  std::optional<std::uint32_t> size;
-};
-
-std::string word(std::uint32_t value) {
-  return {reinterpret_cast<const char*>(&value), sizeof value};
-}
-
-/// The bytes of a shard and its entry in the index.
-struct Shard {
-  std::string bytes;
-  json entry;
-};
-
-Shard make_shard(const std::string& name, const std::vector<Column>& columns,
-                 const std::vector<std::vector<std::string>>& rows) {
-  Shard shard;
-  json& entry = shard.entry;
-  entry = {{"format", "mds"},       {"version", 2}, {"compression", nullptr},
-           {"zip_data", nullptr},   {"hashes", {}}, {"size_limit", 1 << 26},
-           {"samples", rows.size()}};
-  for (const Column& column : columns) {
-    entry["column_names"].push_back(column.name);
-    entry["column_encodings"].push_back(column.encoding);
-    entry["column_sizes"].push_back(column.size ? json(*column.size) : json());
-  }
-  const std::string header = R"({"format": "mds"})";
-  std::string offsets, body;
-  const std::size_t begin = 4 * (rows.size() + 2) + header.size();
-  for (const auto& row : rows) {
-    offsets += word(static_cast<std::uint32_t>(begin + body.size()));
-    for (std::size_t i = 0; i < row.size(); ++i)
-      if (!columns[i].size) body += word(static_cast<std::uint32_t>(row[i].size()));
-    for (const std::string& value : row) body += value;
-  }
-  offsets += word(static_cast<std::uint32_t>(begin + body.size()));
-  shard.bytes = word(static_cast<std::uint32_t>(rows.size())) + offsets + header + body;
-  entry["raw_data"] = {{"basename", name}, {"bytes", shard.bytes.size()}, {"hashes", {}}};
-  return shard;
-}
-
-void write_index(const TarFolder& folder, const std::vector<json>& entries) {
-  folder.write("index.json", json{{"version", 2}, {"shards", entries}}.dump());
-}
-
-std::string compressed(const std::string& bytes) {
-  std::string out(ZSTD_compressBound(bytes.size()), '\0');
-  out.resize(ZSTD_compress(out.data(), out.size(), bytes.data(), bytes.size(), 3));
-  return out;
-}
-
-std::string png(std::uint8_t gray) {
-  Image image(8, 8, PixelMode::kGray);
-  std::fill(image.pixels.begin(), image.pixels.end(), gray);
-  const auto bytes = *encode_png(image);
-  return {bytes.begin(), bytes.end()};
-}
-
-const std::vector<Column> kColumns = {
-    {"caption", "str", {}}, {"image", "bytes", {}}, {"key", "uint32", 4}};
-
-std::vector<std::vector<std::string>> rows_of(int first, int count) {
-  std::vector<std::vector<std::string>> rows;
-  for (int i = first; i < first + count; ++i)
-    rows.push_back(
-        {str_cat("t", i), png(static_cast<std::uint8_t>(i)), word(static_cast<std::uint32_t>(i))});
-  return rows;
-}
+using testing::word;
 
 std::string problem(const Dataset& data, int64_t index) {
   return message_of(data.read(index, {}).status());
@@ -99,13 +34,13 @@ std::string problem(const Dataset& data, int64_t index) {
 
 TEST_CASE("MDS shards are one data set, compressed or not", "[data]") {
   const TarFolder folder;
-  const Shard first = make_shard("shard.00000.mds", kColumns, rows_of(0, 3));
-  Shard second = make_shard("sub/shard.00001.mds", kColumns, rows_of(3, 2));
+  const MdsShardBytes first = make_shard("shard.00000.mds", kMdsColumns, rows_of(0, 3));
+  MdsShardBytes second = make_shard("sub/shard.00001.mds", kMdsColumns, rows_of(3, 2));
   folder.write("shard.00000.mds", first.bytes);
   folder.write("sub/shard.00001.mds.zstd", compressed(second.bytes));
   second.entry["compression"] = "zstd:7";
   second.entry["zip_data"] = {{"basename", "sub/shard.00001.mds.zstd"}, {"bytes", 1}};
-  write_index(folder, {first.entry, second.entry});
+  testing::write_mds_index(folder, {first.entry, second.entry});
   const auto data = *open_dataset(config_of("mds", folder.path().string()));
   REQUIRE(data->size() == 5);
   for (const int64_t i : {4, 0, 3, 1, 2}) {
@@ -125,10 +60,10 @@ TEST_CASE("MDS shards are one data set, compressed or not", "[data]") {
 TEST_CASE("Damaged MDS shards are named", "[data]") {
   const TarFolder folder;
   const std::string path = folder.path().string();
-  Shard shard = make_shard("shard.00000.mds", kColumns, rows_of(0, 3));
+  MdsShardBytes shard = make_shard("shard.00000.mds", kMdsColumns, rows_of(0, 3));
   const auto read_with = [&](const std::string& bytes) {
     folder.write("shard.00000.mds", bytes);
-    write_index(folder, {shard.entry});
+    testing::write_mds_index(folder, {shard.entry});
     return problem(**open_dataset(config_of("mds", path)), 1);
   };
   CHECK(read_with(shard.bytes).empty());
@@ -160,13 +95,13 @@ TEST_CASE("Damaged MDS shards are named", "[data]") {
 
 TEST_CASE("Compressed MDS shards of a wrong size are named", "[data]") {
   const TarFolder folder;
-  Shard shard = make_shard("shard.00000.mds", kColumns, rows_of(0, 3));
+  MdsShardBytes shard = make_shard("shard.00000.mds", kMdsColumns, rows_of(0, 3));
   shard.entry["compression"] = "zstd";
   shard.entry["zip_data"] = {{"basename", "shard.00000.mds.zstd"}, {"bytes", 1}};
   const std::string zip = compressed(shard.bytes);
   const auto read_with = [&](const std::string& bytes) {
     folder.write("shard.00000.mds.zstd", bytes);
-    write_index(folder, {shard.entry});
+    testing::write_mds_index(folder, {shard.entry});
     const auto data = *open_dataset(config_of("mds", folder.path().string()));
     const std::string first = problem(*data, 1);
     CHECK(data->read(1, {}).status().code() ==
@@ -177,18 +112,18 @@ TEST_CASE("Compressed MDS shards of a wrong size are named", "[data]") {
   CHECK_THAT(read_with(""), Contains("mds.zstd ends early (0 of"));
   CHECK_THAT(read_with("no zstd at all"), Contains("mds.zstd is damaged"));
   CHECK_THAT(read_with(compressed(shard.bytes + "!")), Contains("mds.zstd holds more than the"));
-  CHECK_THAT(read_with(compressed(shard.bytes.substr(1))), Contains("bytes, index.json says"));
+  CHECK_THAT(read_with(compressed(shard.bytes.substr(1))), Contains("bytes, announced were"));
   CHECK(read_with(zip).empty());
 }
 
 TEST_CASE("MDS columns that do not make captioned images are listed", "[data]") {
   const TarFolder folder;
-  const auto error_with = [&](const std::vector<Column>& columns) {
+  const auto error_with = [&](const std::vector<MdsColumnSpec>& columns) {
     std::vector<std::string> row;
     for (const Column& column : columns) row.push_back(std::string(column.size.value_or(1), '1'));
-    const Shard shard = make_shard("shard.00000.mds", columns, {row});
+    const MdsShardBytes shard = make_shard("shard.00000.mds", columns, {row});
     folder.write("shard.00000.mds", shard.bytes);
-    write_index(folder, {shard.entry});
+    testing::write_mds_index(folder, {shard.entry});
     return error_of(config_of("mds", folder.path().string()));
   };
   CHECK_THAT(error_with({{"caption", "str", {}}, {"pixels", "ndarray", {}}}),
@@ -203,7 +138,7 @@ TEST_CASE("MDS columns that do not make captioned images are listed", "[data]") 
 
 TEST_CASE("MDS values: raw pixels, json captions, keys and timesteps", "[data]") {
   const TarFolder folder;
-  const std::vector<Column> columns = {
+  const std::vector<MdsColumnSpec> columns = {
       {"id", "str_int", {}}, {"image", "pil", {}}, {"json", "json", {}}, {"timestep", "int8", 1}};
   const auto pil = [](std::uint32_t width, std::uint32_t height, const std::string& mode,
                       const std::string& pixels) {
@@ -211,7 +146,7 @@ TEST_CASE("MDS values: raw pixels, json captions, keys and timesteps", "[data]")
            pixels;
   };
   const std::string gray(64, '\x40'), caption = R"({"caption":"c"})";
-  const Shard shard =
+  const MdsShardBytes shard =
       make_shard("shard.00000.mds", columns,
                  {{"7", pil(8, 8, "L", gray), caption, "\x03"},
                   {"8", pil(8, 8, "CMYK", gray + gray + gray + gray), caption, "\x03"},
@@ -225,7 +160,7 @@ TEST_CASE("MDS values: raw pixels, json captions, keys and timesteps", "[data]")
                   {"x", pil(8, 8, "L", gray), caption, "\x03"},
                   {"16", pil(8, 8, "L", gray), caption, "\xff"}});
   folder.write("shard.00000.mds", shard.bytes);
-  write_index(folder, {shard.entry});
+  testing::write_mds_index(folder, {shard.entry});
   const auto data = *open_dataset(config_of("mds", folder.path().string()));
   const Sample first = *data->read(0, {});
   CHECK(first.key == "7");
@@ -248,12 +183,12 @@ TEST_CASE("An MDS index that cannot be used says why", "[data]") {
   const TarFolder folder;
   const std::string path = folder.path().string();
   CHECK_THAT(error_of(config_of("mds", path)), Contains("has no index.json"));
-  const Shard shard = make_shard("shard.00000.mds", kColumns, rows_of(0, 1));
+  const MdsShardBytes shard = make_shard("shard.00000.mds", kMdsColumns, rows_of(0, 1));
   folder.write("shard.00000.mds", shard.bytes);
   const auto error_with = [&](const std::string& key, const json& value) {
     json entry = shard.entry;
     entry[key] = value;
-    write_index(folder, {entry});
+    testing::write_mds_index(folder, {entry});
     return error_of(config_of("mds", path));
   };
   CHECK(error_with("format", "mds").empty());

@@ -1,11 +1,15 @@
 #include "tests/support/catch.h"
 
 #include <algorithm>
+#include <filesystem>
+#include <sstream>
 
 #include "titan/io/image_write.h"
 
+#include "tests/data/mds_bytes.h"
 #include "tests/integration/training.h"
 #include "tests/io/remote_fixture.h"
+#include "tests/support/golden_root.h"
 #include "tests/support/tar_builder.h"
 
 namespace titan::testing {
@@ -55,6 +59,70 @@ TEST_CASE("A job reads tars from a server as from a folder: equal losses", "[int
                       "--dataset.cache_dir=" + remote.here.file("cache")}));
   CHECK(absent.exit_code == 2);
   CHECK(absent.mentions("files/absent.tar: the server answers HTTP 404"));
+}
+
+/// Settings of a tiny text-to-image job that encodes as it trains.
+std::vector<std::string> online_job(const std::string& run_folder, const std::string& data) {
+  namespace fs = std::filesystem;
+  const std::string root = fs::absolute(*golden_root() / "encoders").string();
+  const auto config = [&](const std::string& encoder) {
+    return nlohmann::json::parse(slurp(root + encoder + "/config.json"));
+  };
+  const nlohmann::json clip = config("/clip/tiny");
+  return tiny_flux(
+      run_folder,
+      {"--training.dataset=mds", "--training.dataset_path=" + data, "--training.img_size=32",
+       "--training.batch_size=4", "--training.steps=8", "--training.mixed_precision_param=float32",
+       "--model.args.in_channels=192",
+       "--eval.dataset=", "--encoder.t5_encoder=" + root + "/t5/tiny",
+       "--encoder.clip_encoder=" + root + "/clip/tiny", "--encoder.pixel_patch=4",
+       "--encoder.context_in_dim=" + config("/t5/tiny").at("d_model").dump(),
+       "--encoder.vec_in_dim=" + clip.value("text_config", clip).at("hidden_size").dump()});
+}
+
+TEST_CASE("Two ranks read MDS shards from a server as from a folder: equal losses, one download",
+          "[integration]") {
+  if (!can_serve()) TITAN_SKIP(kNoServer);
+  if (!golden_root() || !std::filesystem::exists(*golden_root() / "encoders/t5/tiny/spiece.model"))
+    TITAN_SKIP("no golden encoders");
+  const Remote remote;
+  std::vector<nlohmann::json> entries;
+  for (int number = 0; number < 3; ++number) {
+    const std::string name = str_cat("shard.0000", number, ".mds");
+    MdsShardBytes shard = make_shard(name, kMdsColumns, rows_of(60 * number, 8));
+    const std::string zip = compressed(shard.bytes);
+    shard.entry["compression"] = "zstd";
+    shard.entry["zip_data"] = {{"basename", name + ".zstd"}, {"bytes", zip.size()}};
+    remote.folder.write(name + ".zstd", zip);
+    entries.push_back(shard.entry);
+  }
+  write_mds_index(remote.folder, entries);
+  const auto run_on = [&](const std::string& name, const std::string& path) {
+    std::vector<std::string> arguments = online_job(remote.here.file(name), path);
+    arguments.push_back("--dataset.cache_dir=" + remote.here.file("cache"));
+    return train(arguments, {{"NGPU", "2"}, {"TITAN_CACHE", remote.here.file("home")}});
+  };
+  const ProcessResult local = run_on("local", remote.folder.path().string());
+  INFO(local.output);
+  REQUIRE(local.exit_code == 0);
+  const ProcessResult served = run_on("served", remote.server.url("broken/"));
+  INFO(served.output);
+  REQUIRE(served.exit_code == 0);
+  REQUIRE(losses(remote.here.file("local")).size() == 8);
+  CHECK(losses(remote.here.file("served")) == losses(remote.here.file("local")));
+  // Each shard once for both ranks: broken off in its middle, then the rest of it.
+  std::istringstream lines(remote.log());
+  int begun = 0, resumed = 0;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.find("shard.") == std::string::npos) continue;
+    ++(line.ends_with(" -") ? begun : resumed);
+  }
+  CHECK(begun == 3);
+  CHECK(resumed == 3);
+
+  const ProcessResult absent = run_on("absent", remote.server.url("files/nowhere/"));
+  CHECK(absent.exit_code == 2);
+  CHECK(absent.mentions("files/nowhere/ has no index.json"));
 }
 
 TEST_CASE("index-shards says what is wrong with a folder", "[integration]") {

@@ -94,6 +94,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if data is None:
             return self.reply(404, b"<html>no such file</html>")
         first = times <= 1
+        if kind.startswith("only-"):  # the fault strikes shards, not their index
+            kind = kind[5:] if "shard" in name else "files"
         if kind in ("401", "403", "400", "404", "503"):
             return self.reply(int(kind), b"no")
         if kind == "500twice" and self.command == "GET" and times <= 2:
@@ -103,7 +105,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if kind == "429long":
             return self.reply(429, b"slow down", [("Retry-After", "600")])
         if kind == "redirect":
-            return self.reply(302, b"", [("Location", f"/files/{name}")])
+            return self.reply(302, b"", [("Location", "/files/" + urllib.parse.quote(name))])
         if kind == "loop":
             return self.reply(302, b"", [("Location", self.path)])
         if kind == "nohead" and self.command == "HEAD":
@@ -121,6 +123,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.wfile.write(b"0\r\n\r\n")
             self.close_connection = True
             return None
+        if kind == "corrupt" and self.command == "GET" and first:  # a bit turns on the way
+            return self.reply(200, data[:-1] + bytes([data[-1] ^ 1]), [("ETag", etag_of(data))])
         if kind == "newetag":  # another file after the first, broken, answer
             data = data if first else bytes(reversed(data))
         if kind == "misrange" and self.headers.get("Range") and times == 2:

@@ -46,6 +46,16 @@ class Segments {
     return {segment, index - (segment == 0 ? 0 : ends_[segment - 1])};
   }
 
+  /// The segments of these items, in their order; neighbours in one segment count once.
+  std::vector<std::size_t> segments_of(const std::vector<int64_t>& indices) const {
+    std::vector<std::size_t> segments;
+    for (const int64_t index : indices)
+      if (const std::size_t segment = find(index).segment;
+          segments.empty() || segments.back() != segment)
+        segments.push_back(segment);
+    return segments;
+  }
+
  private:
   std::vector<int64_t> ends_;  ///< items up to and with each segment
 };

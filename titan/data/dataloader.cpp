@@ -5,6 +5,7 @@
 #include <deque>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <c10/core/GradMode.h>
 
@@ -12,6 +13,7 @@
 #include "titan/base/thread_pool.h"
 #include "titan/data/batch_builder.h"
 #include "titan/data/data_order.h"
+#include "titan/data/read_ahead.h"
 #include "titan/data/slot_reader.h"
 
 namespace titan {
@@ -29,6 +31,7 @@ class OrderedLoader : public DataLoader {
         options_(options),
         layout_(dataset_->layout()),
         order_(num_samples, options.seed, options.shuffle),
+        read_ahead_(*dataset_, options.micro_batch),
         pool_(static_cast<std::size_t>(options.num_workers),
               [] { c10::GradMode::set_enabled(false); }) {
     for (int64_t i = 0; i < options_.prefetch_batches; ++i) schedule_next();
@@ -52,13 +55,26 @@ class OrderedLoader : public DataLoader {
   DataLoaderStats stats() const override { return stats_; }
 
  private:
-  void schedule_next() {
+  /// Where micro-batch `number` of this rank lies.
+  struct Slots {
+    int64_t cursor;  ///< of its global batch
+    int64_t first;
+  };
+  Slots slots_of(int64_t number) const {
     const int64_t local_batch = options_.global_batch / options_.dp_size;
     const int64_t accumulation = local_batch / options_.micro_batch;
-    const int64_t cursor =
-        options_.start_cursor + scheduled_ / accumulation * options_.global_batch;
-    const int64_t first_slot =
-        cursor + options_.dp_rank * local_batch + scheduled_ % accumulation * options_.micro_batch;
+    const int64_t cursor = options_.start_cursor + number / accumulation * options_.global_batch;
+    return {cursor,
+            cursor + options_.dp_rank * local_batch + number % accumulation * options_.micro_batch};
+  }
+
+  void schedule_next() {
+    read_ahead_.before(scheduled_, [&](int64_t number, std::vector<int64_t>& indices) {
+      for (int64_t i = 0; i < options_.micro_batch; ++i)
+        indices.push_back(order_.sample(order_.place(slots_of(number).first + i)));
+      return true;
+    });
+    const auto [cursor, first_slot] = slots_of(scheduled_);
     ++scheduled_;
     auto builder = std::make_shared<BatchBuilder>(options_.micro_batch, cursor, layout_);
     pending_.push_back(builder);
@@ -92,6 +108,7 @@ class OrderedLoader : public DataLoader {
   DataLoaderOptions options_;
   std::vector<FieldLayout> layout_;
   DataOrder order_;
+  ReadAheadPlan read_ahead_;
   std::deque<std::shared_ptr<BatchBuilder>> pending_;
   int64_t scheduled_ = 0;
   DataLoaderStats stats_;

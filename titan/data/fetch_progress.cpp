@@ -6,6 +6,7 @@
 
 #include "titan/base/human.h"
 #include "titan/base/log.h"
+#include "titan/base/printable.h"
 
 namespace titan {
 
@@ -64,6 +65,30 @@ void FetchProgress::add(std::uint64_t here, std::uint64_t transferred, std::size
                   << human_bytes(static_cast<double>(done_bytes_)) << " of "
                   << human_bytes(static_cast<double>(total_bytes_)) << ", " << human_bytes(speed)
                   << "/s, " << human_duration(speed > 0 ? left / speed : -1) << " left";
+}
+
+DownloadProgress slow_download_lines(const std::string& name,
+                                     std::optional<std::uint64_t> total_bytes) {
+  struct Seen {
+    std::chrono::steady_clock::time_point last = std::chrono::steady_clock::now();
+    std::optional<std::uint64_t> bytes;  ///< at `last`
+  };
+  return [=, seen = Seen()](std::uint64_t bytes) mutable {
+    const auto now = std::chrono::steady_clock::now();
+    if (!seen.bytes) seen = {now, bytes};  // what an earlier run had left is no speed of ours
+    const double seconds = std::chrono::duration<double>(now - seen.last).count();
+    if (seconds < 5) return;
+    const double speed =
+        static_cast<double>(bytes > *seen.bytes ? bytes - *seen.bytes : 0) / seconds;
+    seen = {now, bytes};
+    const std::uint64_t total = total_bytes.value_or(0);
+    const double left = total > bytes ? static_cast<double>(total - bytes) : 0;
+    TITAN_LOG(INFO) << "[shards] " << printable(name) << ": "
+                    << human_bytes(static_cast<double>(bytes)) << " of "
+                    << (total > 0 ? human_bytes(static_cast<double>(total)) : "an unknown size")
+                    << ", " << human_bytes(speed) << "/s, "
+                    << human_duration(total > 0 && speed > 0 ? left / speed : -1) << " left";
+  };
 }
 
 }  // namespace titan

@@ -6,8 +6,11 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
+#include <optional>
+#include <string>
 
 #include "titan/base/status.h"
+#include "titan/io/remote/http.h"
 
 namespace titan {
 
@@ -50,5 +53,10 @@ class FetchProgress {
   Clock::time_point start_ = Clock::now();
   Clock::time_point last_ = start_;
 };
+
+/// "[shards] shard.00017.mds.zstd: 310 MiB of 1.00 GiB, 52 MiB/s, 14s left", every five seconds,
+/// for one shard that a reader waits for.
+DownloadProgress slow_download_lines(const std::string& name,
+                                     std::optional<std::uint64_t> total_bytes);
 
 }  // namespace titan

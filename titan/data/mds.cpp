@@ -1,20 +1,17 @@
 // MosaicML's streaming shards (MDS) of pictures with captions.
 #include <array>
-#include <filesystem>
 #include <utility>
 
 #include "titan/config/job_config.h"
 #include "titan/data/builtin_datasets.h"
-#include "titan/data/dataset_path.h"
 #include "titan/data/image_sample.h"
+#include "titan/data/mds_set.h"
 #include "titan/data/mds_values.h"
+#include "titan/data/read_ahead.h"
 #include "titan/data/sample_parts.h"
-#include "titan/io/mds_folder.h"
 
 namespace titan {
 namespace {
-
-namespace fs = std::filesystem;
 
 /// Indices of the columns in one shard; -1: absent.
 struct Columns {
@@ -76,29 +73,31 @@ StatusOr<Columns> find_columns(const MdsShardInfo& shard) {
   return out;
 }
 
-class MdsDataset : public Dataset {
+class MdsDataset : public Dataset, public ReadsAhead {
  public:
-  MdsDataset(MdsFolder folder, std::vector<Columns> columns, const TrainingImageOptions& options)
-      : folder_(std::move(folder)), columns_(std::move(columns)), options_(options) {}
+  MdsDataset(std::unique_ptr<MdsSet> set, std::vector<Columns> columns,
+             const TrainingImageOptions& options)
+      : set_(std::move(set)), columns_(std::move(columns)), options_(options) {}
 
-  int64_t size() const override { return folder_.num_samples(); }
+  int64_t size() const override { return set_->samples().total(); }
+  void expect(const std::vector<int64_t>& indices) const override { set_->expect(indices); }
   std::string describe(int64_t index) const override {
-    const auto [shard, row] = folder_.find(index);
-    return str_cat(folder_.shards()[shard].raw_name, ":", row);
+    const auto [shard, row] = set_->samples().find(index);
+    return str_cat(set_->shards()[shard].raw_name, ":", row);
   }
 
   StatusOr<Sample> read(int64_t index, const DrawKey& key) const override {
-    const auto [at, row] = folder_.find(index);
-    TITAN_ASSIGN_OR_RETURN(const std::shared_ptr<const MdsShard> shard, folder_.shard(at));
+    const auto [at, row] = set_->samples().find(index);
+    TITAN_ASSIGN_OR_RETURN(const std::shared_ptr<const MdsShard> shard, set_->open(at));
     StatusOr<Sample> sample =
-        decode(*shard, folder_.shards()[at].columns, columns_[at], row, index, key);
+        decode(*shard, set_->shards()[at].columns, columns_[at], row, index, key);
     if (!sample.ok()) return annotate(sample.status(), describe(index));
     return sample;
   }
 
   std::string fingerprint() const override {
     Fingerprint fingerprint;
-    for (const MdsShardInfo& shard : folder_.shards())
+    for (const MdsShardInfo& shard : set_->shards())
       fingerprint.add(shard.raw_name, " ", shard.raw_bytes, " ", shard.num_samples);
     return fingerprint.hex();
   }
@@ -128,7 +127,7 @@ class MdsDataset : public Dataset {
     return image_sample(std::move(image), std::move(facts), options_, index, key);
   }
 
-  MdsFolder folder_;
+  std::unique_ptr<MdsSet> set_;
   std::vector<Columns> columns_;
   TrainingImageOptions options_;
 };
@@ -136,16 +135,12 @@ class MdsDataset : public Dataset {
 }  // namespace
 
 StatusOr<std::unique_ptr<Dataset>> open_mds(const JobConfig& config) {
-  TITAN_ASSIGN_OR_RETURN(const fs::path root, dataset_path(config));
-  TITAN_ASSIGN_OR_RETURN(MdsFolder folder, MdsFolder::open(root.string()));
-  if (folder.num_samples() == 0)
-    return invalid_argument("[mds] no samples in ", root.string(), " (", folder.shards().size(),
-                            " shards)");
+  TITAN_ASSIGN_OR_RETURN(std::unique_ptr<MdsSet> set, MdsSet::open(config));
   std::vector<Columns> columns;
-  for (const MdsShardInfo& shard : folder.shards()) {
+  for (const MdsShardInfo& shard : set->shards()) {
     TITAN_ASSIGN_OR_RETURN(columns.emplace_back(), find_columns(shard));
   }
-  return std::make_unique<MdsDataset>(std::move(folder), std::move(columns),
+  return std::make_unique<MdsDataset>(std::move(set), std::move(columns),
                                       training_image_options(config));
 }
 

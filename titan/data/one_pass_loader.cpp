@@ -21,6 +21,7 @@ OnePassLoader::OnePassLoader(std::shared_ptr<const Dataset> dataset, const OnePa
       num_batches_(ceil_div(num_samples_, options.batch_size)),
       rounds_(ceil_div(num_batches_, options.num_ranks)),
       order_(num_samples_, options.seed, /*shuffle=*/false),
+      read_ahead_(*dataset_, options.batch_size),
       pool_(static_cast<std::size_t>(options.num_workers),
             [] { c10::GradMode::set_enabled(false); }) {
   for (int64_t i = 0; i < options_.prefetch_batches; ++i) schedule_next();
@@ -28,6 +29,12 @@ OnePassLoader::OnePassLoader(std::shared_ptr<const Dataset> dataset, const OnePa
 
 void OnePassLoader::schedule_next() {
   if (scheduled_ == rounds_) return;
+  read_ahead_.before(scheduled_, [&](int64_t round, std::vector<int64_t>& indices) {
+    const int64_t first = (round * options_.num_ranks + options_.rank) * options_.batch_size;
+    for (int64_t i = first; i < std::min(first + options_.batch_size, num_samples_); ++i)
+      indices.push_back(i);
+    return first < num_samples_;
+  });
   const int64_t own = scheduled_ * options_.num_ranks + options_.rank;
   ++scheduled_;
   const bool repeated = own >= num_batches_;

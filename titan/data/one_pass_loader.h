@@ -12,6 +12,7 @@
 #include "titan/data/batch_builder.h"
 #include "titan/data/data_order.h"
 #include "titan/data/dataset.h"
+#include "titan/data/read_ahead.h"
 
 namespace titan {
 
@@ -64,6 +65,7 @@ class OnePassLoader {
   int64_t num_batches_;
   int64_t rounds_;
   DataOrder order_;
+  ReadAheadPlan read_ahead_;
   std::deque<Pending> pending_;
   int64_t scheduled_ = 0;
   ThreadPool pool_;  // last: its threads use the members above

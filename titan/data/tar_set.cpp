@@ -23,18 +23,6 @@ HttpOptions http_options(const JobConfig& config) {
   return {.deadline_s = config.dataset.remote_deadline_s};
 }
 
-/// A new order each epoch touches every tar all the time: they have to fit.
-void warn_of_thrashing(const RemoteTars& tars, const JobConfig& config) {
-  const double cache_bytes = config.dataset.cache_gib * 1024 * 1024 * 1024;
-  const auto bytes = static_cast<double>(tars.total_bytes());
-  if (!config.training.shuffle || bytes <= cache_bytes) return;
-  TITAN_LOG(WARNING) << "[shards] the tars (" << human_bytes(bytes)
-                     << ") do not fit into the cache (dataset.cache_gib, "
-                     << human_bytes(cache_bytes)
-                     << "), and training.shuffle reads all of them all the time: they will be "
-                        "fetched over and over. Turn training.shuffle off or raise the limit";
-}
-
 }  // namespace
 
 StatusOr<std::shared_ptr<const TarSet>> TarSet::open(const JobConfig& config) {
@@ -80,20 +68,21 @@ Status TarSet::add_listed(const std::string& text, const JobConfig& config) {
     return invalid_argument("[", config.training.dataset, "] ", shown_url(text),
                             " mixes tars on servers with local ones (", shards.size() - num_remote,
                             " of ", shards.size(), ")");
-  TITAN_ASSIGN_OR_RETURN(remote_, RemoteTars::create(config.dataset, std::move(shards)));
+  TITAN_ASSIGN_OR_RETURN(remote_, RemoteTars::create(config.dataset, shards));
   TITAN_RETURN_IF_ERROR(remote_->learn_counts());
-  for (std::size_t tar = 0; tar < remote_->size(); ++tar) {
-    const ListedShard& shard = remote_->shard(tar);
-    if (!samples_.add(shard.num_samples.value_or(0)))
+  const RemoteShards& fetched = remote_->shards();
+  for (std::size_t tar = 0; tar < fetched.size(); ++tar) {
+    const RemoteShard& shard = fetched.at(tar);
+    if (!samples_.add(remote_->num_samples(tar)))
       return invalid_argument("[", config.training.dataset, "] too many samples");
-    tars_.push_back({.name = url_basename(shard.location),
-                     .location = shard.location,
+    tars_.push_back({.name = url_basename(shard.url),
+                     .location = shard.url,
                      .size_bytes = shard.file.size_bytes.value_or(0),
                      .local = nullptr});
   }
-  warn_of_thrashing(*remote_, config);
+  fetched.warn_of_thrashing(config.training.shuffle);
   TITAN_LOG(INFO) << "[shards] " << size() << " tars on servers, " << samples_.total()
-                  << " samples, " << human_bytes(static_cast<double>(remote_->total_bytes()));
+                  << " samples, " << human_bytes(static_cast<double>(fetched.total_bytes()));
   return ok_status();
 }
 
@@ -105,13 +94,17 @@ StatusOr<OpenTar> TarSet::read(std::size_t tar) const {
   return OpenTar{.index = wanted.local, .file = std::move(file)};
 }
 
+void TarSet::expect(const std::vector<int64_t>& indices) const {
+  if (remote_ != nullptr) remote_->shards().expect(samples_.segments_of(indices));
+}
+
 StatusOr<std::vector<std::string>> TarSet::class_names() const {
   std::vector<std::string> names;
   std::string text;
   if (remote_ != nullptr) {
     TITAN_ASSIGN_OR_RETURN(const HttpRequest request,
                            remote_request(url_folder(tars_.front().location) + "classes.txt"));
-    StatusOr<std::string> fetched = http_get(request, remote_->http(), kMaxNamesBytes);
+    StatusOr<std::string> fetched = http_get(request, remote_->shards().http(), kMaxNamesBytes);
     // S3 answers 403 for what is not there, where listing is not allowed.
     if (fetched.status().code() == absl::StatusCode::kNotFound ||
         fetched.status().code() == absl::StatusCode::kPermissionDenied)

@@ -33,6 +33,8 @@ class TarSet {
 
   /// The tar, fetched if need be (RemoteTars::open). Thread-safe.
   StatusOr<OpenTar> read(std::size_t tar) const;
+  /// Samples that are read next (RemoteShards::expect).
+  void expect(const std::vector<int64_t>& indices) const;
   /// The index where the tar is local; nullptr where knowing it may take a download.
   const TarIndex* local_index(std::size_t tar) const { return tars_[tar].local.get(); }
   /// Lines of classes.txt beside the first tar; empty where there is none.

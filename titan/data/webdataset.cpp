@@ -8,6 +8,7 @@
 #include "titan/config/job_config.h"
 #include "titan/data/builtin_datasets.h"
 #include "titan/data/image_sample.h"
+#include "titan/data/read_ahead.h"
 #include "titan/data/sample_parts.h"
 #include "titan/data/webdataset_fields.h"
 
@@ -32,7 +33,7 @@ std::string extensions_of(const TarSample& sample) {
   return list;
 }
 
-class WebDataset : public Dataset {
+class WebDataset : public Dataset, public ReadsAhead {
  public:
   WebDataset(std::shared_ptr<const TarSet> tars, WebDatasetRules rules)
       : tars_(std::move(tars)), rules_(std::move(rules)), size_(tars_->samples().total()) {
@@ -40,6 +41,7 @@ class WebDataset : public Dataset {
   }
 
   int64_t size() const override { return size_; }
+  void expect(const std::vector<int64_t>& indices) const override { tars_->expect(indices); }
 
   StatusOr<Sample> read(int64_t index, const DrawKey& key) const override {
     const auto [number, row] = tars_->samples().find(index);

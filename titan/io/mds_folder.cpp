@@ -8,30 +8,27 @@
 #include "titan/base/log.h"
 #include "titan/io/cache_folder.h"
 #include "titan/io/file_descriptor.h"
+#include "titan/io/zstd_file.h"
 
 namespace titan {
 
 namespace fs = std::filesystem;
 
-StatusOr<MdsFolder> MdsFolder::open(const std::string& folder) {
+StatusOr<std::unique_ptr<MdsFolder>> MdsFolder::open(const std::string& folder,
+                                                     std::vector<MdsShardInfo> shards) {
+  auto result = std::make_unique<MdsFolder>();
+  result->path_ = folder;
+  result->shards_ = std::move(shards);
   std::error_code ignored;
-  const std::string index = (fs::path(folder) / "index.json").string();
-  if (!fs::exists(index, ignored)) return not_found("[mds] ", folder, " has no index.json");
-  constexpr std::uint64_t kMaxIndexBytes = 1ULL << 30;
-  TITAN_ASSIGN_OR_RETURN(const std::string text, read_file(index, kMaxIndexBytes));
-  MdsFolder result;
-  result.path_ = folder;
-  TITAN_ASSIGN_OR_RETURN(result.shards_, parse_mds_index(text, index));
-  for (const MdsShardInfo& shard : result.shards_) {
-    const bool exists =
-        fs::exists(fs::path(folder) / shard.raw_name, ignored) ||
-        (!shard.zip_name.empty() && fs::exists(fs::path(folder) / shard.zip_name, ignored));
-    if (!exists)
-      return not_found("[mds] ", index, " lists a shard that is not there (",
+  const auto is_here = [&](const std::string& name) {
+    return !name.empty() && fs::exists(fs::path(folder) / name, ignored);
+  };
+  for (const MdsShardInfo& shard : result->shards_) {
+    if (!is_here(shard.raw_name) && !is_here(shard.zip_name))
+      return not_found("[mds] ", (fs::path(folder) / "index.json").string(),
+                       " lists a shard that is not there (",
                        shard.zip_name.empty() ? shard.raw_name : shard.zip_name, ")");
-    if (!result.samples_.add(shard.num_samples))
-      return data_loss("[mds] ", index, " claims more samples than 64 bits count");
-    result.slots_.push_back(std::make_unique<Slot>());
+    result->slots_.push_back(std::make_unique<Slot>());
   }
   return result;
 }

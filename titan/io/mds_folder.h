@@ -1,4 +1,4 @@
-// mds_folder.h: a folder of MosaicML's shards behind their index.json.
+// mds_folder.h: the local files of MosaicML's shards.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "titan/base/segments.h"
 #include "titan/base/status.h"
 #include "titan/io/mds_index.h"
 #include "titan/io/mds_shard.h"
@@ -18,15 +17,10 @@ namespace titan {
 /// folder, unless its uncompressed file lies beside it. Thread-safe.
 class MdsFolder {
  public:
-  /// kNotFound for a missing index or shard, which the message names.
-  static StatusOr<MdsFolder> open(const std::string& folder);
+  /// `shards` as the folder's index.json lists them. kNotFound where the file of one is missing.
+  static StatusOr<std::unique_ptr<MdsFolder>> open(const std::string& folder,
+                                                   std::vector<MdsShardInfo> shards);
 
-  const std::string& path() const { return path_; }
-  int64_t num_samples() const { return samples_.total(); }
-  const std::vector<MdsShardInfo>& shards() const { return shards_; }
-
-  /// Shard and sample within it.
-  Segments::Place find(int64_t index) const { return samples_.find(index); }
   /// kDataLoss for a damaged shard, at every call; other errors may pass.
   StatusOr<std::shared_ptr<const MdsShard>> shard(std::size_t i) const;
 
@@ -41,7 +35,6 @@ class MdsFolder {
   std::string path_;
   std::vector<MdsShardInfo> shards_;
   std::vector<std::unique_ptr<Slot>> slots_;
-  Segments samples_;
 };
 
 }  // namespace titan

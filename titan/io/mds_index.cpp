@@ -1,8 +1,10 @@
 #include "titan/io/mds_index.h"
 
 #include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <limits>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -57,6 +59,29 @@ class ShardParser {
     return path.string();
   }
 
+  /// {"sha1": "0a1b...", ...}; absent, null or empty where the writer made none.
+  StatusOr<std::vector<FileDigest>> digests(const Json& file, const char* key) const {
+    std::vector<FileDigest> out;
+    const auto hashes = file.find("hashes");
+    if (hashes == file.end() || hashes->empty()) return out;
+    const auto refuse = [&] {
+      return data_loss(speaker_, ": \"hashes\" of \"", key, "\" are no names with hex digits");
+    };
+    if (!hashes->is_object()) return refuse();
+    for (const auto& [algorithm, value] : hashes->items()) {
+      if (!value.is_string()) return refuse();
+      std::string hex = value.get<std::string>();
+      const bool is_hex = !hex.empty() && std::all_of(hex.begin(), hex.end(), [](unsigned char c) {
+        return std::isxdigit(c) != 0;
+      });
+      if (!is_hex) return refuse();
+      std::transform(hex.begin(), hex.end(), hex.begin(),
+                     [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+      out.push_back({.algorithm = algorithm, .hex = std::move(hex)});
+    }
+    return out;
+  }
+
   Status read_files(MdsShardInfo& shard) const {
     const auto raw = json_.find("raw_data");
     if (raw == json_.end() || !raw->is_object()) return data_loss(speaker_, " has no \"raw_data\"");
@@ -65,10 +90,14 @@ class ShardParser {
     if (!bytes || *bytes < 0)
       return data_loss(speaker_, ": \"raw_data\" has no count of \"bytes\"");
     shard.raw_bytes = static_cast<std::uint64_t>(*bytes);
+    TITAN_ASSIGN_OR_RETURN(shard.raw_digests, digests(*raw, "raw_data"));
     const auto zip = json_.find("zip_data");
     if (zip == json_.end() || zip->is_null()) return ok_status();
     if (!zip->is_object()) return data_loss(speaker_, ": \"zip_data\" is no object");
     TITAN_ASSIGN_OR_RETURN(shard.zip_name, file_name(*zip, "zip_data"));
+    TITAN_ASSIGN_OR_RETURN(shard.zip_digests, digests(*zip, "zip_data"));
+    if (const auto size = integer(*zip, "bytes"); size && *size >= 0)
+      shard.zip_bytes = static_cast<std::uint64_t>(*size);
     const std::string compression = text("compression");
     if (compression != "zstd" && !compression.starts_with("zstd:"))
       return invalid_argument(speaker_, " is compressed by '", compression,
@@ -114,7 +143,9 @@ StatusOr<std::vector<MdsShardInfo>> parse_mds_index(const std::string& text,
   if (!json.is_object()) return data_loss("[mds] ", path, " is not a JSON object");
   const auto list = json.find("shards");
   if (list == json.end() || !list->is_array())
-    return data_loss("[mds] ", path, " has no list \"shards\"");
+    return data_loss(
+        "[mds] ", path, " has no list \"shards\"",
+        json.contains("shardlist") ? ": it lists tars (training.dataset=webdataset)" : "");
   std::vector<MdsShardInfo> shards;
   for (std::size_t i = 0; i < list->size(); ++i) {
     const Json& entry = (*list)[i];

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "titan/base/status.h"
+#include "titan/io/file_digest.h"
 
 namespace titan {
 
@@ -20,7 +21,10 @@ struct MdsColumn {
 struct MdsShardInfo {
   std::string raw_name;  ///< "shard.00000.mds", relative to the index
   std::uint64_t raw_bytes = 0;
+  std::vector<FileDigest> raw_digests;
   std::string zip_name;  ///< "shard.00000.mds.zstd"; empty where it is not compressed
+  std::optional<std::uint64_t> zip_bytes;
+  std::vector<FileDigest> zip_digests;
   int64_t num_samples = 0;
   std::vector<MdsColumn> columns;
 };

@@ -1,11 +1,7 @@
 #include "titan/io/mds_shard.h"
 
 #include <algorithm>
-#include <memory>
 
-#include <zstd.h>
-
-#include "titan/io/atomic_file.h"
 #include "titan/io/unaligned.h"
 
 namespace titan {
@@ -63,34 +59,6 @@ StatusOr<std::vector<std::span<const std::byte>>> MdsShard::values(int64_t row) 
     return data_loss("[mds] ", path(), " sample ", row, ": the values do not fill its ",
                      end - begin, " bytes");
   return values;
-}
-
-Status unpack_zstd(const std::string& zip_path, const std::string& path, std::uint64_t raw_bytes) {
-  TITAN_ASSIGN_OR_RETURN(const MappedFile zip, MappedFile::open(zip_path));
-  const auto refuse = [&](const auto&... why) {
-    return data_loss("[mds] ", zip_path, " ", why...);
-  };
-  const std::unique_ptr<ZSTD_DCtx, decltype(&ZSTD_freeDCtx)> context(ZSTD_createDCtx(),
-                                                                     ZSTD_freeDCtx);
-  TITAN_CHECK(context != nullptr, "[mds] out of memory");
-  TITAN_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::create(path));
-  std::vector<char> buffer(ZSTD_DStreamOutSize());
-  ZSTD_inBuffer in{zip.data(), zip.size(), 0};
-  std::uint64_t written = 0;
-  std::size_t left = 1;  // 0 at the end of a frame
-  for (;;) {
-    ZSTD_outBuffer out{buffer.data(), buffer.size(), 0};
-    left = ZSTD_decompressStream(context.get(), &out, &in);
-    if (ZSTD_isError(left) != 0) return refuse("is damaged (", ZSTD_getErrorName(left), ")");
-    written += out.pos;
-    if (written > raw_bytes)
-      return refuse("holds more than the ", raw_bytes, " bytes that index.json says");
-    TITAN_RETURN_IF_ERROR(file.write(buffer.data(), out.pos));
-    if (in.pos == in.size && out.pos < out.size) break;
-  }
-  if (left != 0) return refuse("ends early (", written, " of ", raw_bytes, " bytes)");
-  if (written != raw_bytes) return refuse("holds ", written, " bytes, index.json says ", raw_bytes);
-  return file.commit();
 }
 
 }  // namespace titan

@@ -30,8 +30,4 @@ class MdsShard {
   std::vector<MdsColumn> columns_;
 };
 
-/// Decompresses the zstd file `zip_path` to `path`, which appears whole or not at all. kDataLoss
-/// where the data are damaged, end early, or are not `raw_bytes` long.
-Status unpack_zstd(const std::string& zip_path, const std::string& path, std::uint64_t raw_bytes);
-
 }  // namespace titan

@@ -1,11 +1,7 @@
 #include "titan/io/remote/shard_cache.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
-#include <cstdio>
 #include <filesystem>
 #include <thread>
 #include <utility>
@@ -16,7 +12,7 @@
 #include "titan/base/log.h"
 #include "titan/io/atomic_file.h"
 #include "titan/io/errno_status.h"
-#include "titan/io/remote/s3.h"
+#include "titan/io/remote/shard_part.h"
 #include "titan/io/remote/shard_room.h"
 #include "titan/io/remote/url.h"
 
@@ -29,21 +25,27 @@ using Clock = std::chrono::steady_clock;
 Status exhausted(const std::string& text) { return {absl::StatusCode::kResourceExhausted, text}; }
 
 std::string id_of(const RemoteShard& shard) {
-  const std::string text = str_cat(shard.url, "\n", shard.file.version(), "\n",
-                                   shard.file.size_bytes ? str_cat(*shard.file.size_bytes) : "?");
+  std::string text = str_cat(shard.url, "\n", shard.file.version(), "\n",
+                             shard.file.size_bytes ? str_cat(*shard.file.size_bytes) : "?");
+  for (const FileDigest& digest : shard.digests)
+    text += str_cat("\n", digest.algorithm, ":", digest.hex);
+  if (shard.unpacked_bytes) text += str_cat("\nunpacked ", *shard.unpacked_bytes);
   return xxh3_128_hex(text.data(), text.size());
 }
 
 /// The name that messages and the tar's index show; never a way out of the folder.
-std::string file_name(const std::string& url) {
-  const std::string name = url_basename(url);
+std::string file_name(const RemoteShard& shard) {
+  std::string name = url_basename(shard.url);
+  for (const char* ending : {".zstd", ".zst"})
+    if (shard.unpacked_bytes && name.ends_with(ending))
+      name.resize(name.size() - std::string(ending).size());
   const bool usable = !name.empty() && name.size() <= 200 && name.front() != '.';
   return usable ? name : "shard";
 }
 
 std::string place(const ShardCacheOptions& options, const std::string& id,
                   const RemoteShard& shard) {
-  return str_cat(options.folder, "/data/", id, "/", file_name(shard.url));
+  return str_cat(options.folder, "/data/", id, "/", file_name(shard));
 }
 
 std::string lock_path(const ShardCacheOptions& options, const std::string& id, const char* kind) {
@@ -52,7 +54,8 @@ std::string lock_path(const ShardCacheOptions& options, const std::string& id, c
 
 bool is_whole(const std::string& path, const RemoteShard& shard) {
   const StatusOr<FileStamp> stamp = file_stamp(path);
-  return stamp.ok() && (!shard.file.size_bytes || *shard.file.size_bytes == stamp->size_bytes);
+  const std::optional<std::uint64_t> bytes = shard.kept_bytes();
+  return stamp.ok() && (!bytes || *bytes == stamp->size_bytes);
 }
 
 /// Tries `attempt` (true = done) every `pause` until the deadline; false where it passed.
@@ -90,12 +93,14 @@ StatusOr<ShardLease> ShardCache::acquire(const RemoteShard& shard,
                          FileLock::hold(lock_path(options_, id, ".use"), LockKind::kShared));
   use.touch();
   if (!is_whole(path, shard)) {
+    // Short waits, for a shard that is being fetched ahead, are nothing to report.
+    const auto tell_at = Clock::now() + std::chrono::seconds(5);
     bool told = false;
     std::optional<FileLock> fetching;
     const auto claim = [&]() -> StatusOr<bool> {
       TITAN_ASSIGN_OR_RETURN(
           fetching, FileLock::try_hold(lock_path(options_, id, ".fetch"), LockKind::kExclusive));
-      if (!fetching && !std::exchange(told, true))
+      if (!fetching && Clock::now() > tell_at && !std::exchange(told, true))
         TITAN_LOG(INFO) << "[shards] waiting for the download of " << shown_url(shard.url)
                         << " by another thread or process";
       return fetching.has_value();
@@ -121,22 +126,21 @@ Status ShardCache::fetch(const RemoteShard& shard, const std::string& id,
                          const DownloadProgress& progress) const {
   const std::string path = place(options_, id, shard);
   const std::string part = path + ".part";
-  TITAN_ASSIGN_OR_RETURN(const HttpRequest request, remote_request(shard.url));
+  remove_leftovers(fs::path(path).parent_path().string());
   TITAN_RETURN_IF_ERROR(make_room(shard, id));
-  if (const Status done = http_download(request, options_.http, shard.file, part, progress);
-      !done.ok())
-    return done.code() == absl::StatusCode::kResourceExhausted
-               ? annotate(done, str_cat("[shards] the disk of the cache ", options_.folder,
-                                        " is full (dataset.cache_dir, dataset.cache_gib)"))
-               : done;
-  {  // On the disk before it has its name: after a power cut a whole size means whole bytes.
-    TITAN_ASSIGN_OR_RETURN(const FileDescriptor file, FileDescriptor::open_for_reading(part));
-    if (::fsync(file.get()) != 0) return errno_status(errno, "write to disk", part);
+  Status done = download_part(shard, options_.http, part, progress);
+  if (done.ok()) done = finish_part(shard, part, path);
+  if (done.code() == absl::StatusCode::kResourceExhausted) {
+    remove_part(part);
+    return annotate(done, str_cat("[shards] the disk of the cache ", options_.folder,
+                                  " is full (dataset.cache_dir, dataset.cache_gib)"));
   }
-  if (std::rename(part.c_str(), path.c_str()) != 0) return errno_status(errno, "rename", part);
-  std::error_code ignored;
-  fs::remove(part + ".json", ignored);
-  return ok_status();
+  TITAN_RETURN_IF_ERROR(done);
+  if (!shard.unpacked_bytes) return ok_status();
+  // The compressed file is gone: its room is free again.
+  TITAN_ASSIGN_OR_RETURN(const FileLock all,
+                         FileLock::hold(options_.folder + "/lock", LockKind::kExclusive));
+  return reserve(options_.folder, id, *shard.unpacked_bytes);
 }
 
 /// Bytes by which the cache is too full for `needed` more; 0 = they are reserved for `id` now.
@@ -165,9 +169,11 @@ StatusOr<std::uint64_t> ShardCache::bytes_short(const std::string& id, std::uint
 }
 
 Status ShardCache::make_room(const RemoteShard& shard, const std::string& id) const {
-  const std::uint64_t needed = shard.file.size_bytes.value_or(0);
+  // While it is unpacked, both lie there.
+  const std::uint64_t needed = shard.file.size_bytes.value_or(0) + shard.unpacked_bytes.value_or(0);
   if (needed > options_.limit_bytes)
-    return exhausted(str_cat("[shards] ", shown_url(shard.url), " has ",
+    return exhausted(str_cat("[shards] ", shown_url(shard.url),
+                             shard.unpacked_bytes ? " takes, while it is unpacked, " : " has ",
                              human_bytes(static_cast<double>(needed)),
                              ", more than the whole cache (dataset.cache_gib: ",
                              human_bytes(static_cast<double>(options_.limit_bytes)), ")"));

@@ -2,7 +2,8 @@
 //
 //   lock                         held while room is counted and made
 //   locks/<id>.use, <id>.fetch   who reads a shard, who downloads it; <id>.use's time is the last
-//   use data/<id>/NAME               the shard; NAME.part (+ .json) while it is downloaded
+//                                use
+//   data/<id>/NAME               the shard; NAME.part (+ .json) while it is downloaded
 //   notes/<id>                   a word about the shard that outlives it
 #pragma once
 
@@ -15,14 +16,9 @@
 #include "titan/base/status.h"
 #include "titan/io/remote/file_lock.h"
 #include "titan/io/remote/http.h"
+#include "titan/io/remote/remote_shard.h"
 
 namespace titan {
-
-/// A file on a server and what is known about it; another version is another shard.
-struct RemoteShard {
-  std::string url;  ///< http, https or s3
-  RemoteFile file;
-};
 
 struct ShardCacheOptions {
   std::string folder;
@@ -51,9 +47,10 @@ class ShardCache {
 
   /// The shard, downloaded if it is not here: by one process, while the others wait. A download
   /// that was cut off (kill -9, a dead server) goes on where it stopped. The shards used longest
-  /// ago make room. Errors: those of http_download; kResourceExhausted where the disk is full, the
-  /// shard is larger than the cache, or everything in it stays in use until the deadline;
-  /// kUnavailable where another process is still at it then. Thread-safe.
+  /// ago make room. Errors: those of http_download; kFailedPrecondition where its digests differ
+  /// (after a second download); kDataLoss where it does not unpack; kResourceExhausted where the
+  /// disk is full, the shard is larger than the cache, or everything in it stays in use until the
+  /// deadline; kUnavailable where another process is still at it then. Thread-safe.
   StatusOr<ShardLease> acquire(const RemoteShard& shard,
                                const DownloadProgress& progress = {}) const;
   /// True where acquire() needs no server.
