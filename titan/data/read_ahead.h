@@ -23,7 +23,7 @@ class ReadsAhead {
 /// A loader's side of it: keeps the data set told of the next kSamples samples or more.
 class ReadAheadPlan {
  public:
-  /// Minutes of reading for most jobs; computing their order takes a millisecond or two.
+  /// Many seconds of reading for most jobs; computing their order takes some milliseconds.
   static constexpr int64_t kSamples = 16'384;
 
   /// Does nothing for a data set that is not ReadsAhead. It must outlive the plan.
