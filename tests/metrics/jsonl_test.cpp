@@ -1,5 +1,7 @@
 #include "titan/metrics/jsonl.h"
 
+#include <cmath>
+#include <ctime>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -49,7 +51,12 @@ TEST_CASE("metrics.jsonl holds one object a line, readable while the run goes on
   for (const auto& [key, value] : first.items()) keys.push_back(key);
   REQUIRE(keys == std::vector<std::string>{"kind", "step", "samples", "loss", "loss_max",
                                            "grad_norm", "lr", "samples_per_s", "step_s",
-                                           "data_wait_share", "tflops", "mfu", "memory_gib"});
+                                           "data_wait_share", "tflops", "mfu", "memory_gib",
+                                           "time"});
+  for (const Json& line : lines) {
+    const double age_s = static_cast<double>(std::time(nullptr)) - line["time"].get<double>();
+    REQUIRE(std::abs(age_s) < 60);  // written in this test
+  }
   REQUIRE(lines[0]["kind"] == "train");
   REQUIRE(lines[0]["loss"].get<double>() == 0.123456789012345);
   REQUIRE(lines[0]["loss_max"].is_null());  // not finite

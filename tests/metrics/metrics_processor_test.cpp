@@ -14,6 +14,7 @@ struct Kept {
   std::vector<Progress> progress;
   int evals = 0;
   int events = 0;
+  EventRecord last_event;
   bool finished = false;
 };
 class KeepingSink : public MetricsSink {
@@ -21,7 +22,10 @@ class KeepingSink : public MetricsSink {
   explicit KeepingSink(Kept& kept) : kept_(kept) {}
   void train(const TrainRecord& record) override { kept_.train.push_back(record); }
   void eval(const EvalRecord& /*record*/) override { ++kept_.evals; }
-  void event(const EventRecord& /*record*/) override { ++kept_.events; }
+  void event(const EventRecord& record) override {
+    ++kept_.events;
+    kept_.last_event = record;
+  }
   void progress(const Progress& progress) override { kept_.progress.push_back(progress); }
   void finish() override { kept_.finished = true; }
 
@@ -207,9 +211,37 @@ TEST_CASE("Evaluations, events and the end reach the sinks", "[metrics]") {
   bench.processor->event({1, "checkpoint", {}});
   bench.processor->finish();
   REQUIRE(bench.kept.evals == 1);
-  REQUIRE(bench.kept.events == 1);
+  REQUIRE(bench.kept.events == 1);  // no step, no word about its end
   REQUIRE(bench.kept.finished);
   REQUIRE_THROWS_AS(bench.processor->step({.step = 1}), Error);  // no loss
+}
+
+TEST_CASE("An event in a pause tells how long it took; the end says whether all steps are done",
+          "[metrics]") {
+  Bench bench({.log_freq = 2, .total_steps = 3});
+  bench.step(1, 1);
+  {
+    const auto pause = bench.processor->pause();
+    bench.now += 100;
+    {
+      const auto nested = bench.processor->pause();
+      bench.now += 7;
+      bench.processor->event({.step = 1, .name = "sample"});
+      REQUIRE(bench.kept.last_event.values.size() == 1);
+      REQUIRE(bench.kept.last_event.values[0].first == "seconds");
+      REQUIRE(std::get<double>(bench.kept.last_event.values[0].second) == Approx(7));
+    }
+    bench.processor->event({.step = 1, .name = "checkpoint"});
+    REQUIRE(std::get<double>(bench.kept.last_event.values[0].second) == Approx(107));
+  }
+  bench.processor->event({.step = 1, .name = "nonfinite"});
+  REQUIRE(bench.kept.last_event.values.empty());
+  bench.processor->finish();
+  REQUIRE(bench.kept.last_event.name == "stop");
+  bench.step(3, 1);
+  bench.processor->finish();
+  REQUIRE(bench.kept.last_event.name == "finish");
+  REQUIRE(bench.kept.last_event.step == 3);
 }
 
 }  // namespace titan::metrics

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <fstream>
@@ -20,6 +21,13 @@ using Json = nlohmann::ordered_json;
 
 Json json_of(const std::optional<double>& value) {
   return value && std::isfinite(*value) ? Json(*value) : Json(nullptr);
+}
+
+/// Seconds since 1970, to the millisecond.
+double wall_time() {
+  using std::chrono::milliseconds;
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<double>(std::chrono::duration_cast<milliseconds>(now).count()) / 1e3;
 }
 
 }  // namespace
@@ -49,6 +57,7 @@ void JsonlSink::train(const TrainRecord& r) {
   line["mfu"] = json_of(r.mfu);
   if (r.mfu_fp8) line["mfu_fp8"] = json_of(r.mfu_fp8);
   line["memory_gib"] = json_of(r.memory_gib);
+  line["time"] = wall_time();
   write_line(line.dump());
 }
 
@@ -60,6 +69,7 @@ void JsonlSink::eval(const EvalRecord& r) {
   line["loss"] = json_of(r.loss);
   line["seconds"] = json_of(r.seconds);
   for (const auto& [name, value] : r.values) line[name] = json_of(value);
+  line["time"] = wall_time();
   write_line(line.dump());
 }
 
@@ -77,6 +87,7 @@ void JsonlSink::event(const EventRecord& r) {
       line[name] = std::get<std::string>(value);
     }
   }
+  line["time"] = wall_time();
   // A path may hold any bytes; JSON may not.
   write_line(line.dump(-1, ' ', false, Json::error_handler_t::replace));
 }

@@ -1,4 +1,5 @@
-// jsonl.h: metrics.jsonl, one JSON object a line; `kind` is train, eval or event.
+// jsonl.h: metrics.jsonl, one JSON object a line; `kind` is train, eval or event,
+// `time` when it was written in seconds since 1970.
 #pragma once
 
 #include <cstdint>

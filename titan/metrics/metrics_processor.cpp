@@ -60,6 +60,7 @@ bool MetricsProcessor::is_record_step(int64_t step) const {
 std::optional<TrainRecord> MetricsProcessor::step(const StepReport& report) {
   accumulate(report);
   if (!warm_) end_warm_up(report);
+  last_step_ = report.step;
   std::optional<TrainRecord> record;
   if (is_record_step(report.step)) {
     record = make_record(report);
@@ -179,26 +180,29 @@ std::optional<double> MetricsProcessor::eta(int64_t step) const {
 }
 
 void MetricsProcessor::begin_pause() {
-  if (pause_depth_++ > 0) return;
-  wait_for_device();
+  const bool nested = !pauses_began_.empty();
+  if (!nested) wait_for_device();
+  pauses_began_.push_back(options_.now());
+  if (nested) return;
   if (options_.memory_stats) {
     if (const auto stats = options_.memory_stats()) {
       peak_active_ = std::max(peak_active_, stats->peak_active);
       peak_reserved_ = std::max(peak_reserved_, stats->peak_reserved);
     }
   }
-  pause_began_ = options_.now();
 }
 
 void MetricsProcessor::end_pause() noexcept {
-  if (--pause_depth_ > 0) return;
+  const double began = pauses_began_.back();
+  pauses_began_.pop_back();
+  if (!pauses_began_.empty()) return;
   try {
     wait_for_device();
     if (options_.reset_memory_peak) options_.reset_memory_peak();
   } catch (const std::exception& error) {  // a failed device shows again in the next operation
     TITAN_LOG(WARNING) << "[metrics] cannot wait for the device (" << error.what() << ")";
   }
-  const double paused = options_.now() - pause_began_;
+  const double paused = options_.now() - began;
   window_.paused_s += paused;
   paused_total_s_ += paused;
 }
@@ -208,10 +212,17 @@ void MetricsProcessor::eval(const EvalRecord& record) {
 }
 
 void MetricsProcessor::event(const EventRecord& record) {
-  for (const auto& sink : sinks_) sink->event(record);
+  EventRecord timed = record;
+  if (!pauses_began_.empty())
+    timed.values.emplace_back("seconds", options_.now() - pauses_began_.back());
+  for (const auto& sink : sinks_) sink->event(timed);
 }
 
 void MetricsProcessor::finish() {
+  if (last_step_)
+    event({.step = *last_step_,
+           .name = *last_step_ == options_.total_steps ? "finish" : "stop",
+           .values = {}});
   for (const auto& sink : sinks_) sink->finish();
 }
 

@@ -80,8 +80,9 @@ class MetricsProcessor {
   [[nodiscard]] PauseScope pause() { return PauseScope(*this); }
 
   void eval(const EvalRecord& record);
+  /// In a pause the event gets "seconds": since that pause (the innermost) began.
   void event(const EventRecord& record);
-  /// Tells the sinks that the run leaves.
+  /// Tells the sinks that the run leaves, after an event "finish" (all steps are done) or "stop".
   void finish();
 
  private:
@@ -117,9 +118,9 @@ class MetricsProcessor {
   std::optional<double> typical_step_s_;
   double active_total_s_ = 0;
   double paused_total_s_ = 0;
-  int pause_depth_ = 0;
-  double pause_began_ = 0;
-  int64_t peak_active_ = 0;  ///< peaks seen before pauses since the previous record
+  std::optional<int64_t> last_step_;
+  std::vector<double> pauses_began_;  ///< when, from the outermost to the innermost
+  int64_t peak_active_ = 0;           ///< peaks seen before pauses since the previous record
   int64_t peak_reserved_ = 0;
 };
 
