@@ -29,6 +29,7 @@ if(_programs)
   install(TARGETS ${_programs} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/titan DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+install(PROGRAMS ${PROJECT_SOURCE_DIR}/scripts/wandb_sidecar.py DESTINATION ${CMAKE_INSTALL_DATADIR}/titan/scripts)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/train_configs DESTINATION ${CMAKE_INSTALL_DATADIR}/titan OPTIONAL)
 
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/titanConfig.cmake.in

@@ -14,6 +14,7 @@
 #include "titan/parallel/device_services.h"
 #include "titan/parallel/process_group.h"
 #include "titan/train/run_folder.h"
+#include "titan/train/wandb_sidecar.h"
 
 namespace titan {
 namespace {
@@ -41,6 +42,8 @@ StatusOr<Sinks> make_sinks(const TrainerContext& context, const MetricsSetup& se
   const MetricsSection& config = context.config.metrics;
   Sinks sinks;
   if (context.rank.is_main()) TITAN_RETURN_IF_ERROR(add_jsonl(context, setup, sinks));
+  if (config.enable_wandb && context.rank.is_main())
+    sinks.push_back(start_wandb_sidecar(context.run_folder, setup.resumed_step.has_value()));
   if (config.enable_tensorboard && (context.rank.is_main() || config.save_for_all_ranks))
     TITAN_RETURN_IF_ERROR(add_tensorboard(context, setup, sinks));
   if (config.log_to_console && context.rank.is_main()) {
@@ -98,7 +101,13 @@ StatusOr<std::unique_ptr<metrics::MetricsProcessor>> make_metrics(const TrainerC
     if (float8 && !context.config.float8.emulate)
       options.peak_fp8_flops = metrics::peak_fp8_flops(device->name(index));
   }
-  return std::make_unique<metrics::MetricsProcessor>(std::move(options), std::move(sinks));
+  auto processor =
+      std::make_unique<metrics::MetricsProcessor>(std::move(options), std::move(sinks));
+  if (setup.resumed_step)
+    processor->event({.step = *setup.resumed_step,
+                      .name = "resume",
+                      .values = {{"world_size", int64_t{context.rank.world_size}}}});
+  return processor;
 }
 
 }  // namespace titan
