@@ -16,6 +16,7 @@
 #include "titan/tools/make_shapes.h"
 #include "titan/tools/plan.h"
 #include "titan/tools/replay.h"
+#include "titan/tools/report.h"
 #include "titan/tools/sample.h"
 #include "titan/tools/shape_checker.h"
 #include "titan/tools/verify_resume.h"
@@ -48,6 +49,9 @@ const std::vector<Verb>& verbs() {
        replay_main},
       {"plan", "what a job needs in memory and time on each rank, in its own and other layouts",
        plan_main},
+      {"report",
+       "writes runs as one HTML page: curves, time, samples, settings that differ, events",
+       report_main},
       {"make-shapes", "renders the embedded data set: coloured shapes with classes and captions",
        make_shapes_main},
       {"make-encoders", "writes small text encoders with random weights for captions at hand",
