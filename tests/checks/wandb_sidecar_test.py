@@ -64,6 +64,12 @@ def train_line(step, **more):
                        "samples_per_s": 40.5, "time": 1e9 + step, **more}) + "\n"
 
 
+def has_wandb():
+    """Whether this Python has the real one."""
+    environment = {**os.environ, "PYTHONPATH": ""}
+    return subprocess.run([sys.executable, "-c", "import wandb"], capture_output=True, env=environment).returncode == 0
+
+
 class Place:
     """A run's folder and a stand-in for wandb."""
 
@@ -203,7 +209,7 @@ def complains_to_the_trainer(place):
     check("RuntimeError: no API key; training goes on (WANDB_MODE=offline" in trainer.recv(1000).decode())
     (place.folder / "wandb.py").unlink()
     process, trainer = place.start(PYTHONNOUSERSITE="1")
-    if subprocess.run([sys.executable, "-c", "import wandb"], capture_output=True).returncode:
+    if not has_wandb():
         end(process, 2)
         check("has no wandb: nothing is sent (pip install -r scripts/requirements-wandb.txt)" in trainer.recv(1000).decode())
     process.kill()
@@ -256,9 +262,12 @@ def beside_training(place, train):
     check(pictures[0] == "image step-000020.png", pictures)
     print(f"beside training: killed at {last}, {last + 50} steps sent once each; resumed run took {took:.1f} s")
     # What is missing is one warning.
-    for python, text in [("/no/python", "cannot start /no/python"), ("/bin/false", "training goes on")]:
+    cases = [({"TITAN_PYTHON": "/no/python"}, "cannot start /no/python"), ({"TITAN_PYTHON": "/bin/false"}, "training goes on")]
+    if not has_wandb():
+        cases.append(({"PYTHONPATH": ""}, "has no wandb: nothing is sent (pip install -r"))
+    for environment, text in cases:
         last += 200
-        output = run(last, TITAN_PYTHON=python)
+        output = run(last, **environment)
         check(len(re.findall(r"\[wandb\]", output)) == 1 and text in output, output)
         print("one warning:", re.search(r"\[wandb\].*", output).group(0))
 

@@ -23,12 +23,13 @@ struct PageOptions {
 std::string page_data(const std::vector<RunFiles>& runs, const PageOptions& options,
                       GridPacker& packer);
 
-/// The page. Texts of runs (a description with "</script>", a class name, a path) are data to it:
-/// they can neither end a script nor become HTML, and its content policy forbids every request.
+/// The page. Texts of runs (a description with the end tag of a script, a class name, a path) are
+/// data to it: they can neither end a script nor become HTML, and its content policy forbids every
+/// request.
 std::string render_page(const std::vector<RunFiles>& runs, const PageOptions& options,
                         GridPacker& packer);
 
-/// JSON that may stand inside a <script>: without "<".
+/// JSON that may stand inside a script element: without opening angle brackets.
 std::string script_safe(const std::string& json);
 
 }  // namespace titan::report

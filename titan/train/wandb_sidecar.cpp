@@ -83,6 +83,7 @@ class WandbSidecar : public metrics::MetricsSink {
   void event(const metrics::EventRecord& /*record*/) override {}
   void finish() override {
     look();
+    finished_ = true;
     if (socket_.is_open()) ::send(socket_.get(), "f", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
   }
 
@@ -105,6 +106,7 @@ class WandbSidecar : public metrics::MetricsSink {
     if (::waitpid(pid_, &status, WNOHANG) != pid_) return;
     pid_ = 0;
     socket_ = FileDescriptor();
+    if (finished_) return;
     warn(str_cat("the process that sends metrics has ended; training goes on (", log_, ")"));
   }
 
@@ -112,6 +114,7 @@ class WandbSidecar : public metrics::MetricsSink {
   FileDescriptor socket_;
   std::string log_;
   bool warned_ = false;
+  bool finished_ = false;  ///< the process may end now
 };
 
 }  // namespace
