@@ -13,9 +13,10 @@ import sys
 from pathlib import Path
 
 FEW = 6  # Fewer files than this do not pay for a batch of their own.
-COMMENT_OR_TEXT = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"', re.S)
+COMMENT_OR_TEXT = re.compile(
+    r"""//[^\n]*|/\*.*?\*/|R"(\w*)\(.*?\)\1"|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])'""", re.S)
 # Comments have become "": clang-format sees to it that the end of a namespace has one, and of a function none.
-UNNAMED = re.compile(r"^namespace \{\n(.*?)(?:^\}\s*\"\"|\Z)", re.M | re.S)
+UNNAMED = re.compile(r"^namespace \{\n(.*?)(?:^\} *\"\"|\Z)", re.M | re.S)
 STATIC = re.compile(r"^static [^\n]*", re.M)
 ALIAS = re.compile(r"^(?:namespace|using) (\w+) = ([^;]*);", re.M)
 USING = re.compile(r"^using ([\w:]+::(\w+));", re.M)
@@ -59,7 +60,7 @@ def main() -> None:
             files = folder_of.count(folder)
         # 13 files: one batch of 13, not 12 and 1; two more for files that clash with an earlier batch.
         most = math.ceil(files / max(1, round(files / size))) + 2
-        names = own_names(path.read_text(encoding="utf-8"))
+        names = own_names(path.read_text(encoding="utf-8")) if path.exists() else {}  # CMake says what is missing.
         held = batches.setdefault(folder, [])
         at = next((i for i, (count, taken) in enumerate(held) if count < most and not clash(names, taken)), len(held))
         if at == len(held):

@@ -23,12 +23,13 @@ TensorList flash(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) 
   return detail::as_list(at::_scaled_dot_product_flash_attention_for_cpu(q, k, v));
 }
 
-TensorList derivative(const KeptCall& call) {
+TensorList libtorch_derivative(const KeptCall& call) {
   return detail::as_list(at::_scaled_dot_product_flash_attention_for_cpu_backward(
       call.grad, call.inputs[0], call.inputs[1], call.inputs[2], call.results[0], call.results[1],
       /*dropout_p=*/0.0, /*is_causal=*/false));
 }
-constexpr Keepable kKeepable{.tag = kAttentionTag, .num_results = 2, .derivative = derivative};
+constexpr Keepable kLibTorchKeepable{
+    .tag = kAttentionTag, .num_results = 2, .derivative = libtorch_derivative};
 
 }  // namespace
 
@@ -40,8 +41,8 @@ at::Tensor libtorch_attention(const at::Tensor& q, const at::Tensor& k, const at
   };
   if (kept_results() == nullptr) return any_kernel();
   return kept(
-      kKeepable, [&] { return takes_flash(q, k, v) ? flash(q, k, v) : TensorList{any_kernel()}; },
-      q, k, v);
+      kLibTorchKeepable,
+      [&] { return takes_flash(q, k, v) ? flash(q, k, v) : TensorList{any_kernel()}; }, q, k, v);
 }
 
 }  // namespace titan::ops

@@ -152,7 +152,7 @@ bool ours(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias)
 }
 
 /// The products that either way's derivative makes, in its order and layout.
-TensorList derivative(const KeptCall& call) {
+TensorList linear_derivative(const KeptCall& call) {
   const at::Tensor &x = call.inputs[0], &weight = call.inputs[1], &bias = call.inputs[2];
   if (ours(x, weight, bias)) {
     static const auto op = detail::find_op<decltype(linear_backward_cpu)>(kLinearBackward);
@@ -167,7 +167,8 @@ TensorList derivative(const KeptCall& call) {
   if (call.wanted[2]) gradients[2] = at::sum_to(grad, bias.sizes());
   return gradients;
 }
-constexpr Keepable kKeepable{.tag = kMatmulTag, .num_results = 1, .derivative = derivative};
+constexpr Keepable kLinearKeepable{
+    .tag = kMatmulTag, .num_results = 1, .derivative = linear_derivative};
 
 at::Tensor compute(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   if (!ours(x, weight, bias)) return at::linear(x, weight, detail::optional(bias));
@@ -185,7 +186,7 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
               detail::shape_text(x), ", weight=", detail::shape_text(weight),
               ", bias=", detail::shape_text(bias), ")");
   return kept(
-      kKeepable, [&] { return compute(x, weight, bias); }, x, weight, bias);
+      kLinearKeepable, [&] { return compute(x, weight, bias); }, x, weight, bias);
 }
 
 }  // namespace titan::ops

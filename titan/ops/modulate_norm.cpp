@@ -127,7 +127,7 @@ at::Tensor sample_rows(const at::Tensor& rows, const at::Tensor& x, const char* 
   return flat;
 }
 
-void check(const at::Tensor& x, const Norm& norm) {
+void check_norm(const at::Tensor& x, const Norm& norm) {
   TITAN_CHECK(x.dim() == 3, "[modulate_norm] x must be [B, N, D] (x=", x.sizes(), ")");
   for (const at::Tensor* affine : {&norm.weight, &norm.bias}) {
     TITAN_CHECK(!affine->defined() || (affine->dim() == 1 && affine->size(0) == x.size(2)),
@@ -147,7 +147,7 @@ NormForwardResult call_op(const at::Tensor& x, const at::Tensor& branch, const a
 }  // namespace
 
 at::Tensor modulate_norm(const at::Tensor& x, const Norm& norm, const Modulation& modulation) {
-  check(x, norm);
+  check_norm(x, norm);
   const Modulation rows{sample_rows(modulation.scale, x, "scale"),
                         sample_rows(modulation.shift, x, "shift")};
   if (!use_fused(x, kModulateNorm)) return reference::modulate_norm(x, norm, rows);
@@ -157,7 +157,7 @@ at::Tensor modulate_norm(const at::Tensor& x, const Norm& norm, const Modulation
 ResidualNorm residual_modulate_norm(const at::Tensor& x, const at::Tensor& branch,
                                     const at::Tensor& gate, const Norm& norm,
                                     const Modulation& modulation) {
-  check(x, norm);
+  check_norm(x, norm);
   TITAN_CHECK(branch.sizes() == x.sizes(),
               "[modulate_norm] branch must have x's shape (branch=", branch.sizes(),
               ", x=", x.sizes(), ")");
