@@ -1,5 +1,7 @@
 #include "titan/config/find_config.h"
 
+#include <dlfcn.h>
+
 #include <algorithm>
 #include <system_error>
 
@@ -40,6 +42,12 @@ std::vector<fs::path> train_config_folders() {
     folders.push_back(bin / "train_configs");
     folders.push_back(bin.parent_path() / "train_configs");
     folders.push_back(bin.parent_path() / "share/titan/train_configs");
+  }
+  // A program of somebody else that uses an installed titan.
+  Dl_info self{};
+  if (dladdr(reinterpret_cast<void*>(&train_config_folders), &self) != 0 && self.dli_fname) {
+    const fs::path lib = fs::absolute(self.dli_fname, error).parent_path();
+    folders.push_back(lib.parent_path() / "share/titan/train_configs");
   }
   return folders;
 }

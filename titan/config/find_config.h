@@ -10,7 +10,8 @@
 namespace titan::config {
 
 /// Returns the folders in which shipped configs are looked up: ./train_configs, then those beside
-/// the source tree and beside the executable (build tree, bundle, installation).
+/// the source tree, beside the executable (build tree, bundle, installation) and beside
+/// libtitan.so.
 std::vector<std::filesystem::path> train_config_folders();
 
 /// Finds `name`: a path, or a file of `folders`, each with or without ".toml". kInvalidArgument
