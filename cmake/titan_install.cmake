@@ -28,13 +28,17 @@ if(_programs)
     INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR};${TITAN_TORCH_ROOT}/lib")
   install(TARGETS ${_programs} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
-install(DIRECTORY ${PROJECT_SOURCE_DIR}/titan DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+# The public headers: titan/titan.h, what it includes, and what that includes. Found when installing, so no list drifts.
+install(CODE "set(TITAN_SOURCE \"${PROJECT_SOURCE_DIR}\")
+set(TITAN_INCLUDE \"${CMAKE_INSTALL_INCLUDEDIR}\")")
+install(SCRIPT ${PROJECT_SOURCE_DIR}/cmake/install_headers.cmake)
 install(PROGRAMS ${PROJECT_SOURCE_DIR}/scripts/wandb_sidecar.py DESTINATION ${CMAKE_INSTALL_DATADIR}/titan/scripts)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/train_configs DESTINATION ${CMAKE_INSTALL_DATADIR}/titan OPTIONAL)
 
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/titanConfig.cmake.in
   ${PROJECT_BINARY_DIR}/titanConfig.cmake INSTALL_DESTINATION ${_config_dir}
   PATH_VARS CMAKE_INSTALL_LIBDIR CMAKE_INSTALL_INCLUDEDIR)
-write_basic_package_version_file(${PROJECT_BINARY_DIR}/titanConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/titanConfigVersion.cmake
+  COMPATIBILITY SameMinorVersion)  # before 1.0 a minor version may break programs
 install(FILES ${PROJECT_BINARY_DIR}/titanConfig.cmake ${PROJECT_BINARY_DIR}/titanConfigVersion.cmake
-  ${PROJECT_SOURCE_DIR}/cmake/LibTorch.cmake DESTINATION ${_config_dir})
+  ${PROJECT_SOURCE_DIR}/cmake/find_libtorch.cmake DESTINATION ${_config_dir})
