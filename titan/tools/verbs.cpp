@@ -10,6 +10,7 @@
 #include "titan/tools/bench.h"
 #include "titan/tools/convert.h"
 #include "titan/tools/convert_data.h"
+#include "titan/tools/doctor.h"
 #include "titan/tools/index_shards.h"
 #include "titan/tools/infer.h"
 #include "titan/tools/make_encoders.h"
@@ -67,6 +68,9 @@ const std::vector<Verb>& verbs() {
       {"check-shapes", "scores pictures of coloured shapes by pixel statistics", check_shapes_main},
       {"bench", "times operators, products, loader and collectives against the machine's ceilings",
        bench_main},
+      {"doctor",
+       "looks at machine, ranks, links, disks and a job's settings; one page: ok, warn, FAIL",
+       doctor_main},
       {"docs-config", "prints docs/config.md from the list of settings", docs_config},
   };
   return all;
