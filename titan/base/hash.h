@@ -17,8 +17,9 @@ class Xxh3Stream {
   ~Xxh3Stream();
   Xxh3Stream(const Xxh3Stream&) = delete;
   Xxh3Stream& operator=(const Xxh3Stream&) = delete;
+  /// Takes the next bytes.
   void update(const void* data, std::size_t size_bytes);
-  std::string hex() const;
+  std::string hex() const;  ///< of all bytes so far
 
  private:
   void* state_;

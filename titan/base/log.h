@@ -9,10 +9,12 @@
 
 namespace titan {
 
+/// How much a line matters.
 enum class LogSeverity : std::uint8_t { INFO, WARNING, ERROR };
 
+/// Whose lines are shown, and how.
 struct LogOptions {
-  int rank = 0;
+  int rank = 0;        ///< of this process
   int world_size = 1;  ///< with more than one rank, lines carry a `[rank r]` prefix
   bool show_info =
       true;  ///< INFO lines are shown on the ranks that LOG_RANK names; warnings everywhere
@@ -56,5 +58,6 @@ struct LogVoidify {
 /// Severity is INFO, WARNING or ERROR.
 #define TITAN_LOG(severity) \
   ::titan::detail::LogLine(::titan::LogSeverity::severity, __FILE__, __LINE__).stream()
+/// A line for those who look closely, as TITAN_LOG(INFO).
 #define TITAN_VLOG(level) \
   !::titan::verbose_enabled(level) ? (void)0 : ::titan::detail::LogVoidify() & TITAN_LOG(INFO)

@@ -7,17 +7,18 @@
 
 namespace titan {
 
+/// This process among those of the job, as its launcher says.
 struct RankEnv {
-  int rank = 0;
-  int local_rank = 0;
-  int world_size = 1;
-  int local_world_size = 1;
-  std::string master_addr = "127.0.0.1";
-  int master_port = 0;
+  int rank = 0;                           ///< among all
+  int local_rank = 0;                     ///< among those of this host
+  int world_size = 1;                     ///< ranks of the job
+  int local_world_size = 1;               ///< ranks of this host
+  std::string master_addr = "127.0.0.1";  ///< host of rank 0
+  int master_port = 0;                    ///< of rank 0's store
   std::string source =
       "single process";  ///< which variables were used: "torchrun", "slurm", "single process"
 
-  bool is_main() const { return rank == 0; }
+  bool is_main() const { return rank == 0; }  ///< rank 0
 };
 
 /// Reads torchrun's variables (RANK, LOCAL_RANK, WORLD_SIZE, LOCAL_WORLD_SIZE, MASTER_ADDR,

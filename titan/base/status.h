@@ -15,16 +15,20 @@ namespace titan {
 using absl::Status;
 using absl::StatusOr;
 
+/// Nothing went wrong.
 inline Status ok_status() { return absl::OkStatus(); }
 
+/// Bad input: exit code 2. The parts are joined to the message.
 template <class... Parts>
 Status invalid_argument(const Parts&... parts) {
   return {absl::StatusCode::kInvalidArgument, str_cat(parts...)};
 }
+/// Something that was named is not there: exit code 2.
 template <class... Parts>
 Status not_found(const Parts&... parts) {
   return {absl::StatusCode::kNotFound, str_cat(parts...)};
 }
+/// The state of things forbids it: exit code 2.
 template <class... Parts>
 Status failed_precondition(const Parts&... parts) {
   return {absl::StatusCode::kFailedPrecondition, str_cat(parts...)};

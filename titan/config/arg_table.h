@@ -16,14 +16,17 @@ namespace titan {
 /// A value as it was written, with its place for messages. Text from the command line has no type
 /// yet: `RawText`.
 struct RawText {
-  std::string text;
+  std::string text;  ///< as it was written
 };
+/// One value of a setting.
 using ArgScalar = std::variant<bool, int64_t, double, std::string, RawText>;
+/// A setting of [model.args]: its value and where it came from.
 struct ArgValue {
   std::vector<ArgScalar> items;  ///< one item, or the items of a list
-  bool is_list = false;
-  std::string place;  ///< "dit.toml:12" or "command line"
+  bool is_list = false;          ///< written as a list
+  std::string place;             ///< "dit.toml:12" or "command line"
 };
+/// By name.
 using ArgTable = std::map<std::string, ArgValue>;
 
 }  // namespace titan

@@ -15,18 +15,21 @@
 
 namespace titan::config {
 
+/// A field and how it is set.
 struct FieldBinding {
   std::function<std::string(const ArgValue&)> assign;  ///< "" or what is wrong
-  bool is_bool = false;
+  bool is_bool = false;                                ///< may stand without a value
 };
+/// By dotted name.
 using FieldTable = std::map<std::string, FieldBinding>;
 
 /// Visitor of visit_fields: enters each field as prefix + name. The table must not outlive the
 /// struct.
 struct FieldBinder {
-  FieldTable& table;
-  std::string prefix;
+  FieldTable& table;   ///< that is filled
+  std::string prefix;  ///< with its dot: "training."
 
+  /// Enters one field; visit_fields calls it.
   template <class F>
   void operator()(const char* name, F& field, const char* /*help*/, const FieldRule& rule = {}) {
     FieldBinding& binding = table[prefix + name];

@@ -24,18 +24,23 @@ namespace titan {
 /// What a value must satisfy, checked when a config is loaded. The default accepts every finite
 /// number and any text.
 struct FieldRule {
-  double min = -std::numeric_limits<double>::infinity();
-  double max = std::numeric_limits<double>::infinity();
-  bool min_exclusive = false;
-  bool max_exclusive = false;
+  double min = -std::numeric_limits<double>::infinity();  ///< smallest
+  double max = std::numeric_limits<double>::infinity();   ///< largest
+  bool min_exclusive = false;                             ///< the smallest itself is not allowed
+  bool max_exclusive = false;                             ///< the largest itself is not allowed
   std::vector<std::string> choices = {};  ///< for text: the allowed values; empty = any
 };
 
 namespace rule {
+/// Every finite number, any text.
 inline FieldRule any() { return {}; }
+/// min or more.
 inline FieldRule at_least(double min) { return {.min = min}; }
+/// More than min.
 inline FieldRule above(double min) { return {.min = min, .min_exclusive = true}; }
+/// Both ends allowed.
 inline FieldRule between(double min, double max) { return {.min = min, .max = max}; }
+/// One of these texts.
 inline FieldRule one_of(std::vector<std::string> choices) {
   return {.choices = std::move(choices)};
 }

@@ -19,6 +19,7 @@
 
 namespace titan {
 
+/// Every section of a config.
 struct JobConfig {
   JobSection job;
   ModelSection model;

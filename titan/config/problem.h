@@ -10,9 +10,9 @@ namespace titan::config {
 
 /// `place` is "dit.toml:12", "command line" or empty; `key` is "training.steps" or empty.
 struct Problem {
-  std::string place;
-  std::string key;
-  std::string text;  ///< "must be at least 1 (given 0)"
+  std::string place;  ///< file and line
+  std::string key;    ///< dotted
+  std::string text;   ///< "must be at least 1 (given 0)"
 };
 
 /// Returns "place: key: text"; empty parts are left out.

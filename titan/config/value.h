@@ -17,13 +17,16 @@ namespace titan::config {
 std::string convert(const ArgScalar& item, bool& out);
 std::string convert(const ArgScalar& item,
                     int64_t& out);  ///< also takes 3.0 and 1e4, where integral
-std::string convert(const ArgScalar& item, double& out);  ///< refuses NaN and infinity
-std::string convert(const ArgScalar& item, std::string& out);
+std::string convert(const ArgScalar& item, double& out);       ///< refuses NaN and infinity
+std::string convert(const ArgScalar& item, std::string& out);  ///< any text
 
 /// Returns "" or the broken rule ("must be at least 1").
 std::string check_rule(bool value, const FieldRule& rule);
+/// "" or which rule is broken.
 std::string check_rule(int64_t value, const FieldRule& rule);
+/// Likewise.
 std::string check_rule(double value, const FieldRule& rule);
+/// Likewise.
 std::string check_rule(const std::string& value, const FieldRule& rule);
 
 /// Returns the rule in words, "at least 1", "one of a, b"; empty where everything is allowed.
@@ -58,6 +61,7 @@ std::string assign(T& field, const ArgValue& value, const FieldRule& rule) {
   return wrong + " (given " + written(value) + ")";
 }
 
+/// None unsets it.
 template <class T>
 std::string assign(std::optional<T>& field, const ArgValue& value, const FieldRule& rule) {
   if (is_none(value)) {

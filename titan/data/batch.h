@@ -15,7 +15,7 @@ namespace titan {
 /// Named tensors in a fixed order; small, so look-up is a scan.
 class NamedTensors {
  public:
-  using Entry = std::pair<std::string, at::Tensor>;
+  using Entry = std::pair<std::string, at::Tensor>;  ///< a name and its tensor
 
   /// Undefined tensor where the name is absent.
   at::Tensor get(const std::string& name) const {
@@ -23,11 +23,13 @@ class NamedTensors {
       if (entry.first == name) return entry.second;
     return {};
   }
+  /// Whether there is a tensor of that name.
   bool contains(const std::string& name) const {
     for (const Entry& entry : entries_)
       if (entry.first == name) return true;
     return false;
   }
+  /// Adds, or replaces in its place.
   void set(const std::string& name, at::Tensor tensor) {
     for (Entry& entry : entries_) {
       if (entry.first != name) continue;
@@ -36,15 +38,16 @@ class NamedTensors {
     }
     entries_.emplace_back(name, std::move(tensor));
   }
+  /// Does nothing where the name is absent.
   void erase(const std::string& name) {
     std::erase_if(entries_, [&](const Entry& entry) { return entry.first == name; });
   }
-  bool empty() const { return entries_.empty(); }
-  std::size_t size() const { return entries_.size(); }
-  auto begin() { return entries_.begin(); }
-  auto end() { return entries_.end(); }
-  auto begin() const { return entries_.begin(); }
-  auto end() const { return entries_.end(); }
+  bool empty() const { return entries_.empty(); }       ///< no tensors at all
+  std::size_t size() const { return entries_.size(); }  ///< number of tensors
+  auto begin() { return entries_.begin(); }             ///< in their order
+  auto end() { return entries_.end(); }                 ///< in their order
+  auto begin() const { return entries_.begin(); }       ///< in their order
+  auto end() const { return entries_.end(); }           ///< in their order
 
  private:
   std::vector<Entry> entries_;
@@ -62,7 +65,7 @@ struct Batch {
   int64_t cursor =
       0;  ///< global sample cursor of the first sample of the *global* batch this belongs to
 
-  int64_t size() const { return sample.defined() ? sample.numel() : 0; }
+  int64_t size() const { return sample.defined() ? sample.numel() : 0; }  ///< B
 };
 
 }  // namespace titan

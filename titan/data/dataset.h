@@ -20,27 +20,28 @@ struct JobConfig;
 
 /// Key of a sample's own random draws (crop, flip): see base/philox.h.
 struct DrawKey {
-  std::uint64_t seed = 0;
-  std::uint32_t epoch = 0;
+  std::uint64_t seed = 0;   ///< of the job
+  std::uint32_t epoch = 0;  ///< of the sample
 };
 
 /// One sample on the CPU.
 struct Sample {
   NamedTensors
       fields;  ///< tensors without the batch dimension; "image" [C, H, W] float32, "label" [] int64
-  std::string caption;
-  std::string key;  ///< what the data set itself calls the sample; empty where it has no names
+  std::string caption;  ///< empty where there is none
+  std::string key;      ///< what the data set itself calls the sample; empty where it has no names
 };
 
 /// One field of every sample: a tensor without the batch dimension.
 struct FieldLayout {
-  std::string name;
-  std::vector<int64_t> sizes;
-  at::ScalarType type = at::kFloat;
+  std::string name;                  ///< as in Sample::fields
+  std::vector<int64_t> sizes;        ///< without the batch dimension
+  at::ScalarType type = at::kFloat;  ///< of the elements
 
-  std::size_t size_bytes() const;
+  std::size_t size_bytes() const;  ///< of one sample's field
 };
 
+/// Samples by number, wherever they lie.
 class Dataset {
  public:
   virtual ~Dataset() = default;
@@ -84,6 +85,7 @@ class Dataset {
 /// added). An unknown name lists the known ones.
 StatusOr<std::unique_ptr<Dataset>> open_dataset(const JobConfig& config);
 
+/// Opens a data set for a job.
 using DatasetFactory = StatusOr<std::unique_ptr<Dataset>> (*)(const JobConfig&);
 /// Adds a data set by name; an error if the name is taken.
 Status register_dataset(const std::string& name, DatasetFactory factory);

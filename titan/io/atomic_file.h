@@ -10,7 +10,7 @@
 
 namespace titan {
 
-/// Writes to `<path>.tmp-<pid>`; commit() fsyncs, renames onto `path` and fsyncs the folder.
+/// Writes to `path`.tmp-`pid`; commit() fsyncs, renames onto `path` and fsyncs the folder.
 /// Without a commit (an error, an exception) the temporary file is removed and what stood at `path`
 /// stays.
 class AtomicFile {
@@ -19,6 +19,7 @@ class AtomicFile {
   static StatusOr<AtomicFile> create(const std::string& path);
 
   ~AtomicFile();
+  /// Takes the file over; `other` is then committed or nothing.
   AtomicFile(AtomicFile&& other) noexcept;
   AtomicFile& operator=(AtomicFile&&) = delete;
 
@@ -28,7 +29,7 @@ class AtomicFile {
   /// Makes the file durable and visible. Once.
   Status commit();
 
-  const std::string& path() const { return path_; }
+  const std::string& path() const { return path_; }  ///< of the file to be
 
  private:
   AtomicFile(std::string path, std::string temporary, FileDescriptor file);

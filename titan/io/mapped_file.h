@@ -18,17 +18,18 @@ class MappedFile {
   /// How the bytes will be read; passed to madvise(2).
   enum class Access : std::uint8_t { kNormal, kSequential, kRandom };
 
+  /// Maps the file; errors name the path.
   static StatusOr<MappedFile> open(const std::string& path, Access access = Access::kNormal);
 
   MappedFile() = default;
   ~MappedFile();
-  MappedFile(MappedFile&& other) noexcept;
-  MappedFile& operator=(MappedFile&& other) noexcept;
+  MappedFile(MappedFile&& other) noexcept;             ///< `other` is then empty
+  MappedFile& operator=(MappedFile&& other) noexcept;  ///< `other` is then empty
 
-  const std::byte* data() const { return data_; }
-  std::size_t size() const { return size_; }
-  std::span<const std::byte> bytes() const { return {data_, size_}; }
-  const std::string& path() const { return path_; }
+  const std::byte* data() const { return data_; }                      ///< first byte
+  std::size_t size() const { return size_; }                           ///< bytes
+  std::span<const std::byte> bytes() const { return {data_, size_}; }  ///< all of it
+  const std::string& path() const { return path_; }                    ///< of the file
 
   /// Asks the kernel to read this range soon. A hint: failures are ignored.
   void prefetch(std::size_t offset, std::size_t size_bytes) const;

@@ -45,19 +45,19 @@ std::size_t element_size(TensorType type);
 
 /// What a tensor is, before it has a place.
 struct TensorSpec {
-  std::string name;
-  TensorType type = TensorType::kF32;
-  std::vector<int64_t> shape = {};
+  std::string name;                    ///< in the file
+  TensorType type = TensorType::kF32;  ///< of the elements
+  std::vector<int64_t> shape = {};     ///< row-major
 };
 
 /// A tensor in a mapped file.
 struct TensorEntry {
-  std::string name;
-  TensorType type = TensorType::kF32;
-  std::vector<int64_t> shape = {};
-  std::uint64_t offset = 0;  ///< of its first byte in the file
-  std::uint64_t size_bytes = 0;
-  const std::byte* data = nullptr;  ///< valid as long as the SafetensorsFile; may be unaligned
+  std::string name;                    ///< in the file
+  TensorType type = TensorType::kF32;  ///< of the elements
+  std::vector<int64_t> shape = {};     ///< row-major
+  std::uint64_t offset = 0;            ///< of its first byte in the file
+  std::uint64_t size_bytes = 0;        ///< of the tensor
+  const std::byte* data = nullptr;     ///< valid as long as the SafetensorsFile; may be unaligned
 };
 
 /// A file opened for reading. The header is checked completely before anything else is believed:
@@ -65,6 +65,7 @@ struct TensorEntry {
 /// file, overlap or leave gaps. Tensors are views of the mapping: opening reads the header only.
 class SafetensorsFile {
  public:
+  /// Maps the file and checks its header; damage is kDataLoss.
   static StatusOr<SafetensorsFile> open(const std::string& path,
                                         MappedFile::Access access = MappedFile::Access::kNormal);
 
@@ -72,8 +73,9 @@ class SafetensorsFile {
   const std::vector<TensorEntry>& entries() const { return entries_; }
   /// nullptr where the file has no such tensor.
   const TensorEntry* find(const std::string& name) const;
+  /// The header's "__metadata__".
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
-  const MappedFile& file() const { return file_; }
+  const MappedFile& file() const { return file_; }  ///< what the entries point into
 
  private:
   MappedFile file_;

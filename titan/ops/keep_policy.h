@@ -7,6 +7,7 @@
 
 namespace titan::ops {
 
+/// Names of operations whose results can be kept.
 inline constexpr const char* kAttentionTag = "attention";
 inline constexpr const char* kMatmulTag = "matmul";  ///< of linear layers
 
@@ -20,6 +21,7 @@ struct KeepPolicy {
   /// keeping them costs nothing.
   bool outputs = true;
 
+  /// Equal in all.
   bool operator==(const KeepPolicy&) const = default;
 };
 

@@ -9,18 +9,19 @@ namespace titan::ops {
 /// A normalisation over the last dimension: LayerNorm or RMSNorm, with or without its own affine
 /// map.
 struct Norm {
-  bool rms = true;
-  double eps = 1e-5;
+  bool rms = true;         ///< RMSNorm, else LayerNorm
+  double eps = 1e-5;       ///< added to the variance
   at::Tensor weight = {};  ///< [D], or undefined = 1
   at::Tensor bias = {};    ///< [D], or undefined = 0
 };
 
 /// Adaptive scale and shift of each sample, [B, D] or [B, 1, D]; undefined = 0.
 struct Modulation {
-  at::Tensor scale = {};
-  at::Tensor shift = {};
+  at::Tensor scale = {};  ///< [B, D]
+  at::Tensor shift = {};  ///< [B, D]
 };
 
+/// What residual_modulate_norm gives.
 struct ResidualNorm {
   at::Tensor h;  ///< the residual stream after the addition
   at::Tensor y;  ///< its normalised, modulated form

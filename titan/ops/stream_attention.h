@@ -18,11 +18,12 @@ struct StreamQkv {
 
 /// What the streams of a joint attention share.
 struct StreamAttention {
-  int64_t heads = 0;
+  int64_t heads = 0;  ///< H
   double eps = 1e-6;  ///< of the norms
   at::Tensor rope;    ///< [L_txt + L_img, D_head / 2, 2] float32, text first
 };
 
+/// What each stream gets of a joint attention.
 struct StreamOutputs {
   at::Tensor txt;  ///< [B, L_txt, H D_head]
   at::Tensor img;  ///< [B, L_img, H D_head]

@@ -17,16 +17,16 @@ namespace titan {
 
 /// One network of an encoder, and where its weights are.
 struct EncoderPart {
-  std::string name;  ///< for messages: "t5"
-  std::shared_ptr<FrozenNetwork> network;
-  std::string weights;    ///< as checkpoint::WeightSource takes them
-  bool shardable = true;  ///< worth sharing over ranks
+  std::string name;                        ///< for messages: "t5"
+  std::shared_ptr<FrozenNetwork> network;  ///< built, not filled
+  std::string weights;                     ///< as checkpoint::WeightSource takes them
+  bool shardable = true;                   ///< worth sharing over ranks
 };
 
 /// Where an encoder's networks are built.
 struct EncoderPlacement {
-  at::Device device = at::kCPU;
-  at::ScalarType dtype = at::kFloat;
+  at::Device device = at::kCPU;       ///< that it computes on
+  at::ScalarType dtype = at::kFloat;  ///< that it computes in
   /// The shardable networks lie on the device meta, in float32: an engine will give each rank its
   /// part of them, and compute in `dtype`.
   bool shared = false;
@@ -37,10 +37,11 @@ class BatchEncoder {
  public:
   virtual ~BatchEncoder() = default;
 
+  /// The networks that must be filled.
   virtual std::vector<EncoderPart> parts() const = 0;
-  virtual bool encodes_images() const = 0;
-  virtual bool encodes_text() const = 0;
-  virtual bool decodes() const = 0;
+  virtual bool encodes_images() const = 0;  ///< pictures become latents
+  virtual bool encodes_text() const = 0;    ///< captions become encodings
+  virtual bool decodes() const = 0;         ///< latents become pictures
 
   /// What encode() makes of samples of this shape. An error where they cannot be encoded.
   virtual StatusOr<DataShape> encoded_shape(const DataShape& raw) const = 0;

@@ -24,11 +24,11 @@ struct Residual {
 /// What flows from unit to unit; unused members stay undefined. Every tensor of it, of any shape,
 /// may change from block to block; the runner, recompute and graphs treat all of them alike.
 struct BlockState {
-  at::Tensor x;     ///< [B, N, D] image tokens (or feature maps of any shape)
-  at::Tensor txt;   ///< [B, L, D] text tokens of double-stream blocks
-  at::Tensor cond;  ///< [B, D] timestep (+ pooled text or class) embedding
-  at::Tensor rope;  ///< rotary table, float32
-  Residual open;
+  at::Tensor x;        ///< [B, N, D] image tokens (or feature maps of any shape)
+  at::Tensor txt;      ///< [B, L, D] text tokens of double-stream blocks
+  at::Tensor cond;     ///< [B, D] timestep (+ pooled text or class) embedding
+  at::Tensor rope;     ///< rotary table, float32
+  Residual open;       ///< not yet added to x
   NamedTensors extra;  ///< a skip stack, or whatever else a model carries
 
   /// Calls `visit` on every tensor slot, defined or not, in a fixed order.
@@ -36,6 +36,7 @@ struct BlockState {
     for (at::Tensor* tensor : {&x, &txt, &cond, &rope, &open.branch, &open.gate}) visit(*tensor);
     for (NamedTensors::Entry& entry : extra) visit(entry.second);
   }
+  /// Likewise, to look only.
   void for_each(const std::function<void(const at::Tensor&)>& visit) const {
     for (const at::Tensor* tensor : {&x, &txt, &cond, &rope, &open.branch, &open.gate})
       visit(*tensor);
@@ -46,6 +47,7 @@ struct BlockState {
 /// One unit of depth: the unit of sharding, recompute and tracing. Single-device code.
 class Block : public torch::nn::Module {
  public:
+  /// What the block makes of the state.
   virtual BlockState forward(BlockState state) = 0;
 };
 

@@ -22,8 +22,8 @@ class RunnerHooks {
   virtual ~RunnerHooks() = default;
   /// A pass through all units begins; without a backward, nothing of it is needed later.
   virtual void begin_pass(bool with_backward) { (void)with_backward; }
-  virtual void before_forward(std::size_t unit) { (void)unit; }
-  virtual void after_forward(std::size_t unit) { (void)unit; }
+  virtual void before_forward(std::size_t unit) { (void)unit; }  ///< the unit is about to compute
+  virtual void after_forward(std::size_t unit) { (void)unit; }   ///< the unit has computed
   /// Before the unit's recompute, if its block is computed again, and its backward.
   virtual void before_backward(std::size_t unit) { (void)unit; }
   /// Gradients of all parameters of `unit`, in its order; undefined where a parameter was not used.
@@ -34,6 +34,7 @@ class RunnerHooks {
 /// Reduces a prediction to the loss that is differentiated.
 using LossFunction = std::function<at::Tensor(const at::Tensor& prediction)>;
 
+/// Runs a model; what is done around its units is RunnerHooks'.
 class BlockRunner {
  public:
   virtual ~BlockRunner() = default;

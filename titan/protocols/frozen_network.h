@@ -32,6 +32,7 @@ class FrozenNetwork : public torch::nn::Module {
   void begin_pass() const {
     if (hooks_ != nullptr) hooks_->begin_pass(/*with_backward=*/false);
   }
+  /// Runs `work` as unit `unit`; gives its result.
   template <class Work>
   auto run_unit(std::size_t unit, const Work& work) const {
     if (hooks_ != nullptr) hooks_->before_forward(unit);

@@ -13,8 +13,8 @@ namespace titan::init {
 
 /// Identity of a parameter: its draws are keyed by XXH3-64 of the name.
 struct ParameterKey {
-  std::uint64_t seed = 0;
-  std::string name;
+  std::uint64_t seed = 0;  ///< of the job
+  std::string name;        ///< as in named_parameters()
 };
 
 /// A run of consecutive elements of a parameter (row-major). A parameter filled slice by slice has
@@ -39,10 +39,12 @@ void normal_(const Slice& parameter, const ParameterKey& key, double stddev);
 /// truncated density.
 void truncated_normal_(const Slice& parameter, const ParameterKey& key, double stddev,
                        double limit = 2.0);
+/// Uniform in [low, high).
 void uniform_(const Slice& parameter, const ParameterKey& key, double low, double high);
 /// Glorot & Bengio 2010 on the matrix [out, in] obtained by flattening all but the first dimension
 /// of the whole parameter.
 void xavier_uniform_(const Slice& parameter, const ParameterKey& key);
+/// The same value everywhere.
 void constant_(const Slice& parameter, double value);
 
 /// Bound of xavier_uniform_ for a parameter of this whole shape.

@@ -26,6 +26,7 @@ class Model : public torch::nn::Module {
   /// x_t: noisy latent or image [B, C, H, W] (or [B, C, T, H, W]); t [B] float32.
   virtual BlockState embed(const at::Tensor& x_t, const at::Tensor& t,
                            const Conditioning& condition) = 0;
+  /// In the order in which they run; the same objects at every call.
   virtual std::vector<std::shared_ptr<Block>> blocks() const = 0;
   /// Prediction of the shape of x_t (latent_shape).
   virtual at::Tensor head(const BlockState& state, at::IntArrayRef latent_shape) = 0;
@@ -45,8 +46,8 @@ class Model : public torch::nn::Module {
 
 /// One unit of the runner: embed (0), block i (i + 1), head (last).
 struct ModelUnit {
-  std::string name;  ///< "embed", "block.0", ..., "head"
-  std::vector<std::string> parameter_names;
+  std::string name;                          ///< "embed", "block.0", ..., "head"
+  std::vector<std::string> parameter_names;  ///< as in named_parameters()
   std::vector<at::Tensor> parameters;  ///< leaves, in the order of parameter_names; of the device
                                        ///< meta until they are given memory
 };

@@ -29,20 +29,21 @@ class DeviceMesh;
 /// Floating-point operations of one sample (performance.md section 0): one multiply-add is 2; no
 /// recompute, no optimizer.
 struct ModelFlops {
-  int64_t forward = 0;
-  int64_t train = 0;  ///< 3 x forward
+  int64_t forward = 0;  ///< one forward
+  int64_t train = 0;    ///< 3 x forward
 };
 
 /// What pictures are conditioned on, [n, ...] each, and the same without: what guidance leads away
 /// from.
 struct SamplingCondition {
-  Conditioning condition;
-  Conditioning null_condition;
+  Conditioning condition;       ///< what is asked for
+  Conditioning null_condition;  ///< the same without
 };
 
+/// A row of the table of models: what a job needs of one. `name` and `build` must be set.
 struct ModelSpec {
-  std::string name;
-  std::vector<std::string> flavors;
+  std::string name;                  ///< model.name
+  std::vector<std::string> flavors;  ///< that model.flavor may name
 
   /// Builds the model for config.model.flavor and [model.args]; float32 parameters are allocated on
   /// the device, not initialised. Training asks for the device meta (no memory): the parallel

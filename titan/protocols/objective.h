@@ -18,13 +18,14 @@ inline constexpr int64_t kEvalTimesteps = 8;
 
 /// What the model sees and what it should say, for one micro-batch.
 struct TrainingExample {
-  at::Tensor x_t;  ///< [B, C, H, W] float32
-  at::Tensor t;    ///< [B] float32
-  Conditioning condition;
-  at::Tensor target;  ///< [B, C, H, W] float32
-  at::Tensor weight;  ///< [B] float32, or undefined = 1
+  at::Tensor x_t;          ///< [B, C, H, W] float32
+  at::Tensor t;            ///< [B] float32
+  Conditioning condition;  ///< some of it dropped, for guidance
+  at::Tensor target;       ///< [B, C, H, W] float32
+  at::Tensor weight;       ///< [B] float32, or undefined = 1
 };
 
+/// A way to train: noise, timesteps, target and loss.
 class Objective {
  public:
   virtual ~Objective() = default;

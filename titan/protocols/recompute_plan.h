@@ -16,6 +16,7 @@ struct BlockRecompute {
   bool recompute = false;  ///< false: everything it needs
   ops::KeepPolicy keep;    ///< recompute: what is kept besides the block's input
 
+  /// Equal in both.
   bool operator==(const BlockRecompute&) const = default;
 };
 

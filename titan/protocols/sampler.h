@@ -15,12 +15,14 @@ namespace titan {
 using DenoiseFunction = std::function<at::Tensor(const at::Tensor& x_t, const at::Tensor& t,
                                                  const Conditioning& condition)>;
 
+/// How samples are drawn.
 struct SamplerOptions {
-  int64_t steps = 32;
+  int64_t steps = 32;  ///< evaluations of the model, times two with guidance
   double guidance =
       1.0;  ///< prediction = null + guidance * (conditional - null); 1 = conditional alone
 };
 
+/// The way back from noise that belongs to an objective.
 class Sampler {
  public:
   virtual ~Sampler() = default;

@@ -15,18 +15,19 @@ namespace titan {
 
 /// Rows [first, first + count) along the first axis of a stored tensor.
 struct RowRange {
-  std::string tensor;
-  int64_t first = 0;
-  int64_t count = 0;
+  std::string tensor;  ///< name of the stored tensor
+  int64_t first = 0;   ///< first row
+  int64_t count = 0;   ///< number of rows
 };
 
 /// A tensor put together from rows of stored tensors, end to end: fusing, splitting and reordering
 /// along the first axis, so every part is one run of consecutive elements.
 struct TensorRecipe {
-  TensorSpec tensor;
-  std::vector<RowRange> parts;
+  TensorSpec tensor;            ///< what is made
+  std::vector<RowRange> parts;  ///< end to end
 };
 
+/// The names under which weights of a model are published.
 class WeightFormats {
  public:
   virtual ~WeightFormats() = default;

@@ -21,18 +21,20 @@ class ProcessGroupGuard;
 
 /// What a rank of a job is given; all outlive it.
 struct JobContext {
-  const JobConfig& config;
-  const RankEnv& rank;
-  c10::Device device;
+  const JobConfig& config;                    ///< resolved and validated
+  const RankEnv& rank;                        ///< this process among the ranks
+  c10::Device device;                         ///< that this rank computes on
   parallel::ProcessGroupGuard& ranks;         ///< all ranks; a group of one for a single process
   const std::vector<std::string>& arguments;  ///< of the program, for run.json
 };
 
+/// How a job ended that did not fail.
 enum class JobOutcome {
   kDone,     ///< nothing is left to do
   kStopped,  ///< a signal came (signals.h); what was done is kept, the same command goes on
 };
 
+/// A program whose work is a job.
 struct JobProgram {
   std::string name;            ///< for --help
   std::string default_config;  ///< where the command line names none

@@ -10,6 +10,7 @@
 
 namespace titan {
 
+/// A run's folder and the places in it.
 class RunFolder {
  public:
   /// Makes the folder where it is absent and locks it. An error names the path, or host and pid of
@@ -19,12 +20,12 @@ class RunFolder {
   /// The same places without making or locking anything: for ranks other than 0, and for readers.
   static RunFolder view(const std::filesystem::path& path) { return {path, FileDescriptor()}; }
 
-  const std::filesystem::path& path() const { return path_; }
-  std::filesystem::path config_path() const { return path_ / "config.toml"; }
-  std::filesystem::path info_path() const { return path_ / "run.json"; }
-  std::filesystem::path metrics_path() const { return path_ / "metrics.jsonl"; }
-  std::filesystem::path mlperf_path() const { return path_ / "mlperf.log"; }
-  std::filesystem::path trace_path() const { return path_ / "trace"; }
+  const std::filesystem::path& path() const { return path_; }                     ///< of the folder
+  std::filesystem::path config_path() const { return path_ / "config.toml"; }     ///< config.toml
+  std::filesystem::path info_path() const { return path_ / "run.json"; }          ///< run.json
+  std::filesystem::path metrics_path() const { return path_ / "metrics.jsonl"; }  ///< metrics.jsonl
+  std::filesystem::path mlperf_path() const { return path_ / "mlperf.log"; }      ///< mlperf.log
+  std::filesystem::path trace_path() const { return path_ / "trace"; }            ///< trace/
   /// samples/step-000100.png
   std::filesystem::path sample_path(int64_t step, const std::string& folder = "samples") const;
 

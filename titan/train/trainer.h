@@ -22,9 +22,9 @@ class StepObserver;
 
 /// What a trainer is given; all outlive it.
 struct TrainerContext {
-  const JobConfig& config;
-  const RankEnv& rank;
-  c10::Device device;
+  const JobConfig& config;  ///< resolved and validated
+  const RankEnv& rank;      ///< this process among the ranks
+  c10::Device device;       ///< that this rank computes on
   parallel::ProcessGroupGuard&
       ranks;                    ///< all ranks of the job; a group of one for a single process
   const RunFolder& run_folder;  ///< rank 0 writes there
@@ -32,6 +32,7 @@ struct TrainerContext {
   StepObserver* observer = nullptr;           ///< looks on between steps; null = nobody
 };
 
+/// The loop: batch, step, metrics, evaluation, pictures, checkpoint.
 class Trainer {
  public:
   /// Builds model, data, optimizer; resumes from the newest checkpoint where there is one.

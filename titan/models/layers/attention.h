@@ -15,6 +15,7 @@ namespace titan::models {
 /// grouped-query attention.
 class SelfAttention : public torch::nn::Module {
  public:
+  /// Allocates the parameters.
   SelfAttention(int64_t dim, int64_t heads, int64_t kv_heads, const at::TensorOptions& options);
   /// x [B, N, D], rope [N, D_head / 2, 2] float32, to [B, N, D].
   at::Tensor forward(const at::Tensor& x, const at::Tensor& rope) const;

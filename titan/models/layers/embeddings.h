@@ -25,7 +25,8 @@ at::Tensor grid_sinusoid(int64_t rows, int64_t columns, int64_t dim, at::Device 
 /// of time_scale * t.
 class TimeEmbedding : public torch::nn::Module {
  public:
-  static constexpr int64_t kWidth = 256;
+  static constexpr int64_t kWidth = 256;  ///< of the sinusoid
+  /// Allocates the parameters.
   TimeEmbedding(int64_t dim, double time_scale, const at::TensorOptions& options);
   /// t [B] to [B, dim] in the parameters' dtype.
   at::Tensor forward(const at::Tensor& t) const;
@@ -39,6 +40,7 @@ class TimeEmbedding : public torch::nn::Module {
 /// "embedding_table.weight" [num_classes + 1, dim]; the last row is the null class (no condition).
 class ClassEmbedding : public torch::nn::Module {
  public:
+  /// Allocates the parameters.
   ClassEmbedding(int64_t num_classes, int64_t dim, const at::TensorOptions& options);
   /// labels [B] int64 in [0, num_classes] to [B, dim].
   at::Tensor forward(const at::Tensor& labels) const;

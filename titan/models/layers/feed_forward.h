@@ -19,8 +19,9 @@ int64_t swiglu_hidden(int64_t dim, int64_t multiple_of, std::optional<double> mu
 /// w2(silu(w1 x) * w3 x), no biases; parameters "w1", "w2", "w3".
 class FeedForward : public torch::nn::Module {
  public:
+  /// Allocates the parameters.
   FeedForward(int64_t dim, int64_t hidden, const at::TensorOptions& options);
-  at::Tensor forward(const at::Tensor& x) const;
+  at::Tensor forward(const at::Tensor& x) const;  ///< [..., dim] to [..., dim]
 
  private:
   std::shared_ptr<Linear> w1_, w2_, w3_;

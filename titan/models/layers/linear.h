@@ -19,12 +19,14 @@ struct Float8Layer;
 /// numbers when built.
 class Linear : public torch::nn::Module {
  public:
+  /// Whether there is one.
   enum class Bias { kNo, kYes };
+  /// Allocates the parameters.
   Linear(int64_t in_features, int64_t out_features, Bias bias, const at::TensorOptions& options);
   /// [..., in] to [..., out].
   at::Tensor forward(const at::Tensor& x) const;
 
-  at::Tensor weight;
+  at::Tensor weight;                    ///< [out, in]
   at::Tensor bias;                      ///< undefined without a bias
   std::shared_ptr<Float8Layer> float8;  ///< null: products in the parameters' dtype
 };

@@ -19,6 +19,7 @@ const std::vector<std::string>& norm_names();
 /// Parameters of one such norm of width dim.
 int64_t norm_parameter_count(const std::string& name, int64_t dim);
 
+/// A norm's parameters, by the name of its kind.
 class NormLayer : public torch::nn::Module {
  public:
   /// Throws titan::Error for an unknown name.

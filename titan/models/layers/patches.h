@@ -13,6 +13,7 @@ namespace titan::models {
 /// [dim].
 class PatchProjection : public torch::nn::Module {
  public:
+  /// Allocates the parameters.
   PatchProjection(int64_t channels, int64_t dim, int64_t patch, const at::TensorOptions& options);
   /// [B, C, H, W] to [B, (H / p) * (W / p), dim]; throws titan::Error where C differs or p does not
   /// divide H and W.
@@ -27,7 +28,9 @@ class PatchProjection : public torch::nn::Module {
 /// "proj": the patch embedding of a model.
 class PatchEmbedding : public torch::nn::Module {
  public:
+  /// Allocates the parameters.
   PatchEmbedding(int64_t channels, int64_t dim, int64_t patch, const at::TensorOptions& options);
+  /// As PatchProjection.
   at::Tensor forward(const at::Tensor& x) const { return proj_->forward(x); }
 
  private:

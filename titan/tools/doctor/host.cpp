@@ -135,6 +135,28 @@ void judge_limits(const HostFacts& host, const HostNeeds& needs, Section& sectio
   }
 }
 
+struct Moment {
+  double steady_s = 0;
+  double wall_s = 0;
+};
+
+/// Both clocks at one moment: on a busy host this thread may lose its core between the two.
+Moment both_clocks() {
+  using Seconds = std::chrono::duration<double>;
+  constexpr double kTogether = 1e-4;
+  Moment best;
+  double narrowest = 1e9;
+  for (int i = 0; i < 100 && narrowest > kTogether; ++i) {
+    const Seconds before = std::chrono::steady_clock::now().time_since_epoch();
+    const Seconds wall = std::chrono::system_clock::now().time_since_epoch();
+    const Seconds after = std::chrono::steady_clock::now().time_since_epoch();
+    if ((after - before).count() >= narrowest) continue;
+    narrowest = (after - before).count();
+    best = {(before + after).count() / 2, wall.count()};
+  }
+  return best;
+}
+
 }  // namespace
 
 HostFacts read_host() {
@@ -190,13 +212,12 @@ void judge_host(const HostFacts& host, const HostNeeds& needs, Section& section)
 }
 
 ClockFacts measure_clock(std::chrono::milliseconds duration) {
-  using Seconds = std::chrono::duration<double>;
-  const auto steady = std::chrono::steady_clock::now();
-  const auto wall = std::chrono::system_clock::now();
+  const Moment start = both_clocks();
   std::this_thread::sleep_for(duration);
+  const Moment end = both_clocks();
   ClockFacts clock;
-  clock.steady_s = Seconds(std::chrono::steady_clock::now() - steady).count();
-  clock.wall_s = Seconds(std::chrono::system_clock::now() - wall).count();
+  clock.steady_s = end.steady_s - start.steady_s;
+  clock.wall_s = end.wall_s - start.wall_s;
   const std::time_t now = std::time(nullptr);
   std::tm parts{};
   gmtime_r(&now, &parts);
