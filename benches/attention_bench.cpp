@@ -65,9 +65,6 @@ struct Rival {
   Seconds forward = {}, both = {};
 };
 
-/// Of the rivals, the one whose backward takes the probabilities that its forward kept.
-constexpr std::size_t kKeeping = 3;
-
 /// A square product of about the work of one attention.
 struct Ceiling {
   static constexpr int64_t kSide = 1024;
@@ -81,15 +78,12 @@ void measure(const Shape& s, int rounds) {
   for (int i = 0; i < 3; ++i)
     in.push_back(at::randn({s.batch, s.tokens, s.heads, s.head_dim}).requires_grad_(true));
   const at::Tensor grad = at::randn_like(in[0].detach());
-  std::vector<Rival> rivals = {
-      {titan::ops::attention}, {flash}, {products}, {titan::ops::attention}};
+  std::vector<Rival> rivals = {{titan::ops::attention}, {flash}, {products}};
   Ceiling ceiling;
   for (int round = -1; round < rounds; ++round) {  // the first one warms up
     const double product = seconds_of([&] { at::mm(ceiling.a, ceiling.b); });
     if (round >= 0) ceiling.seconds.push_back(product);
-    for (std::size_t i = 0; i < rivals.size(); ++i) {
-      Rival& rival = rivals[i];
-      titan::ops::set_kept_probabilities(i == kKeeping ? 16.0 : 0.0);  // 16: all shapes keep
+    for (Rival& rival : rivals) {
       const double forward = seconds_of([&] {
         const at::NoGradGuard no_grad;
         rival.run(in[0], in[1], in[2]);
@@ -104,8 +98,7 @@ void measure(const Shape& s, int rounds) {
   const double one =
       1e-9 * static_cast<double>(s.batch * s.heads * s.tokens * s.tokens * s.head_dim);
   std::cout << "| " << s.tokens << " | " << s.head_dim << " | " << s.batch << " x " << s.heads;
-  for (std::size_t i = 0; i < kKeeping; ++i)
-    std::cout << " | " << 4 * one / median(rivals[i].forward);
+  for (const Rival& rival : rivals) std::cout << " | " << 4 * one / median(rival.forward);
   for (const Rival& rival : rivals) std::cout << " | " << 12 * one / median(rival.both);
   const double ours = 12 * one / median(rivals[0].both);
   std::cout << " | " << ceiling.gflops() << std::setprecision(2) << " | " << ours / ceiling.gflops()
@@ -127,9 +120,9 @@ int main(int argc, char** argv) {
   at::manual_seed(1);
   std::cout << "float32, " << threads << " threads, " << rounds << " rounds, GFLOP/s\n\n"
             << "| tokens | head | batch x heads | forward: titan | flash | products "
-               "| both: titan | flash | products | titan, keeping | mm | titan / mm | over flash | "
+               "| both: titan | flash | products | mm | titan / mm | over flash | "
                "over products |\n"
-               "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n"
+               "|---|---|---|---|---|---|---|---|---|---|---|---|---|\n"
             << std::fixed << std::setprecision(0);
   for (const Shape& shape : {Shape{16, 256, 6, 64}, Shape{8, 256, 6, 128}, Shape{4, 512, 8, 64},
                              Shape{4, 512, 4, 128}, Shape{2, 1024, 4, 64}, Shape{1, 1024, 4, 128}})

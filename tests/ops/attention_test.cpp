@@ -16,7 +16,7 @@ namespace {
 using testing::randn;
 using testing::Tensors;
 
-struct AttentionShape {
+struct Shape {
   int64_t batch, queries, keys, heads, kv_heads, head_dim;
 };
 
@@ -27,13 +27,11 @@ TEST_CASE("attention agrees with float64, forward and backward", "[ops]") {
   };
   // One query, one key, sizes that fill no tile and no panel, several blocks of rows, grouped
   // queries, other than 16-fold head widths, widths of one panel and more.
-  for (const AttentionShape& s :
-       {AttentionShape{1, 1, 2, 1, 1, 4}, AttentionShape{1, 3, 1, 2, 1, 8},
-        AttentionShape{2, 17, 17, 3, 3, 12}, AttentionShape{1, 70, 70, 2, 2, 48},
-        AttentionShape{2, 33, 33, 4, 2, 16}, AttentionShape{1, 200, 200, 2, 1, 64},
-        AttentionShape{1, 9, 40, 2, 2, 20}, AttentionShape{1, 77, 77, 2, 2, 64},
-        AttentionShape{1, 130, 97, 2, 1, 128}, AttentionShape{1, 20, 1030, 1, 1, 24},
-        AttentionShape{1, 40, 65, 6, 2, 80}}) {
+  for (const Shape& s :
+       {Shape{1, 1, 2, 1, 1, 4}, Shape{1, 3, 1, 2, 1, 8}, Shape{2, 17, 17, 3, 3, 12},
+        Shape{1, 70, 70, 2, 2, 48}, Shape{2, 33, 33, 4, 2, 16}, Shape{1, 200, 200, 2, 1, 64},
+        Shape{1, 9, 40, 2, 2, 20}, Shape{1, 77, 77, 2, 2, 64}, Shape{1, 130, 97, 2, 1, 128},
+        Shape{1, 20, 1030, 1, 1, 24}, Shape{1, 40, 65, 6, 2, 80}}) {
     const Tensors inputs = {randn({s.batch, s.queries, s.heads, s.head_dim}) * 2,
                             randn({s.batch, s.keys, s.kv_heads, s.head_dim}) * 2,
                             randn({s.batch, s.keys, s.kv_heads, s.head_dim})};
@@ -50,9 +48,8 @@ TEST_CASE("attention at every vector width agrees with float64", "[ops]") {
   const auto op = [](const Tensors& in) -> Tensors {
     return {ops::attention(in[0], in[1], in[2])};
   };
-  for (const AttentionShape& s :
-       {AttentionShape{2, 75, 75, 4, 2, 20}, AttentionShape{1, 7, 77, 2, 2, 64},
-        AttentionShape{1, 100, 131, 2, 2, 128}, AttentionShape{1, 13, 5, 1, 1, 8}}) {
+  for (const Shape& s : {Shape{2, 75, 75, 4, 2, 20}, Shape{1, 7, 77, 2, 2, 64},
+                         Shape{1, 100, 131, 2, 2, 128}, Shape{1, 13, 5, 1, 1, 8}}) {
     const Tensors inputs = {randn({s.batch, s.queries, s.heads, s.head_dim}),
                             randn({s.batch, s.keys, s.kv_heads, s.head_dim}),
                             randn({s.batch, s.keys, s.kv_heads, s.head_dim})};
@@ -85,68 +82,27 @@ TEST_CASE("attention gives the same bits on one thread and two, and again", "[op
   }
 }
 
-/// Lets attention keep its probabilities; forbids it again at the end of the scope.
-struct KeepingScope {
-  explicit KeepingScope(double share) { ops::set_kept_probabilities(share); }
-  ~KeepingScope() { ops::set_kept_probabilities(0.0); }
-};
-
-TEST_CASE("attention with kept probabilities agrees with float64 at every vector width", "[ops]") {
-  at::manual_seed(6);
-  const auto op = [](const Tensors& in) -> Tensors {
-    return {ops::attention(in[0], in[1], in[2])};
-  };
-  const KeepingScope keeping(1e9);
-  for (const AttentionShape& s :
-       {AttentionShape{2, 75, 75, 4, 2, 20}, AttentionShape{1, 100, 131, 2, 2, 128},
-        AttentionShape{1, 200, 256, 2, 1, 64}, AttentionShape{1, 1, 5, 1, 1, 8}}) {
-    const Tensors inputs = {randn({s.batch, s.queries, s.heads, s.head_dim}) * 2,
-                            randn({s.batch, s.keys, s.kv_heads, s.head_dim}) * 2,
-                            randn({s.batch, s.keys, s.kv_heads, s.head_dim})};
-    for (const auto level : {kernels::cpu::SimdLevel::kBaseline, kernels::cpu::SimdLevel::kAvx2,
-                             kernels::cpu::SimdLevel::kAvx512}) {
-      CAPTURE(s.queries, s.keys, s.head_dim, static_cast<int>(level));
-      const testing::SimdScope scope(level);
-      REQUIRE(testing::worst_difference(op, inputs, at::kFloat) < 1e-5);
-    }
-  }
-}
-
-TEST_CASE("attention keeps probabilities up to the share it may, and then multiplies less",
-          "[ops]") {
+TEST_CASE("attention's backward makes the scores again, which counts as recompute", "[ops]") {
   const at::Tensor x = at::randn({1, 64, 2, 32}).requires_grad_(true);
-  const auto flops = [&](double share) {
-    const KeepingScope keeping(share);
-    const at::Tensor out = ops::attention(x, x, x);
-    const metrics::FlopCounter counter;
-    out.sum().backward();
-    return counter.counted();
-  };
+  const at::Tensor out = ops::attention(x, x, x);
+  const metrics::FlopCounter counter;
+  out.sum().backward();
   const int64_t product = 2 * 2 * 64 * 64 * 32;
-  // Rows of 64 keys and room for 16 more, rounded up to 72, against four tensors of 64 x 32.
-  const double needed = 72.0 * 80 / (4 * 64 * 32);
-  for (const double share : {0.0, needed * 0.99}) {
-    CAPTURE(share);
-    REQUIRE(flops(share).model == 4 * product);
-    REQUIRE(flops(share).recompute == product);
-  }
-  REQUIRE(flops(needed * 1.01).model == 4 * product);
-  REQUIRE(flops(needed * 1.01).recompute == 0);
+  REQUIRE(counter.counted().model == 4 * product);
+  REQUIRE(counter.counted().recompute == product);
 }
 
 TEST_CASE("attention on shapes alone gives what the CPU gives", "[ops]") {
   const at::Tensor q = at::randn({2, 13, 4, 20}), k = at::randn({2, 30, 2, 20});
-  using Keeping = std::tuple<at::Tensor, at::Tensor, at::Tensor>(
-      const at::Tensor&, const at::Tensor&, const at::Tensor&);
-  const auto op = c10::Dispatcher::singleton()
-                      .findSchemaOrThrow("titan::attention_keeping", "")
-                      .typed<Keeping>();
-  const auto [out, sums, kept] = op.call(q, k, k);
+  using Forward =
+      std::tuple<at::Tensor, at::Tensor>(const at::Tensor&, const at::Tensor&, const at::Tensor&);
+  const auto op =
+      c10::Dispatcher::singleton().findSchemaOrThrow("titan::attention", "").typed<Forward>();
+  const auto [out, sums] = op.call(q, k, k);
   const at::Tensor no_q = q.to(at::kMeta), no_k = k.to(at::kMeta);
-  const auto [no_out, no_sums, no_kept] = op.call(no_q, no_k, no_k);
+  const auto [no_out, no_sums] = op.call(no_q, no_k, no_k);
   REQUIRE(no_out.sizes() == out.sizes());
   REQUIRE(no_sums.sizes() == sums.sizes());
-  REQUIRE(no_kept.sizes() == kept.sizes());
 }
 
 TEST_CASE("attention takes the gradient of columns where they lie", "[ops]") {
@@ -328,9 +284,8 @@ TEST_CASE("every attention.backend of a GPU agrees with float64, without copies"
   const auto op = [](const Tensors& in) -> Tensors {
     return {ops::attention(in[0], in[1], in[2])};
   };
-  for (const AttentionShape& s :
-       {AttentionShape{2, 128, 128, 4, 4, 64}, AttentionShape{1, 512, 512, 3, 3, 128},
-        AttentionShape{2, 70, 33, 2, 2, 64}, AttentionShape{1, 96, 96, 4, 2, 64}}) {
+  for (const Shape& s : {Shape{2, 128, 128, 4, 4, 64}, Shape{1, 512, 512, 3, 3, 128},
+                         Shape{2, 70, 33, 2, 2, 64}, Shape{1, 96, 96, 4, 2, 64}}) {
     const Tensors inputs = {randn({s.batch, s.queries, s.heads, s.head_dim}).cuda(),
                             randn({s.batch, s.keys, s.kv_heads, s.head_dim}).cuda(),
                             randn({s.batch, s.keys, s.kv_heads, s.head_dim}).cuda()};

@@ -6,8 +6,8 @@
 // q, out [batch, queries, heads, head_dim]; k, v [batch, keys, kv_heads, head_dim]; logsumexp
 // [batch, heads, queries]; all contiguous float32. Each key/value head serves heads / kv_heads
 // consecutive query heads. Backward makes the scores again from q, k and logsumexp (Dao et al.
-// 2022, arXiv:2205.14135), or takes the probabilities that forward kept. Sums are taken in a fixed
-// order. FLOPs: forward 4 N M D a head, backward 10 N M D, with kept probabilities 8 N M D.
+// 2022, arXiv:2205.14135). Sums are taken in a fixed order. FLOPs: forward 4 N M D a head, backward
+// 10 N M D.
 #pragma once
 
 #include <cstdint>
@@ -28,8 +28,6 @@ struct AttentionForward {
   const float *q = nullptr, *k = nullptr, *v = nullptr;
   float* out = nullptr;
   float* logsumexp = nullptr;
-  /// attention_kept_size() floats for backward, in an order of their own; null: not kept.
-  float* probabilities = nullptr;
 };
 
 struct AttentionBackward {
@@ -38,12 +36,8 @@ struct AttentionBackward {
   int64_t grad_batch_step = 0, grad_token_step = 0;
   const float *q = nullptr, *k = nullptr, *v = nullptr, *out = nullptr;
   const float* logsumexp = nullptr;
-  const float* probabilities = nullptr;  ///< what forward kept; null: made again
   float *grad_q = nullptr, *grad_k = nullptr, *grad_v = nullptr;
 };
-
-/// Floats of a problem's kept probabilities.
-int64_t attention_kept_size(const AttentionProblem& problem);
 
 namespace cpu {
 void attention_forward(const AttentionProblem& problem, const AttentionForward& io);

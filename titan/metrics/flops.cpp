@@ -71,16 +71,15 @@ CountedFlops attention_backward(Inputs in) {
   const int64_t one = attention_product(in[1], in[2], kTokenDim);
   return {.model = 4 * one, .recompute = one};
 }
-/// Of ours, where forward kept the probabilities.
-CountedFlops attention_backward_kept(Inputs in) {
-  return {.model = 4 * attention_product(in[1], in[2], 1)};
-}
 
 /// One product for each pass through a layer: forward, the gradient of x, that of the weight.
 int64_t linear_product(const c10::IValue& x, const c10::IValue& weight) {
   return 2 * x.toTensor().numel() * weight.toTensor().size(0);
 }
 CountedFlops linear(Inputs in) { return {.model = linear_product(in[0], in[1])}; }
+CountedFlops linear_gelu_grad(Inputs in) {  // (grad, weight, before)
+  return {.model = 2 * in[0].toTensor().numel() * in[1].toTensor().size(1)};
+}
 CountedFlops linear_backward(Inputs in) {  // (grad, x, weight, wanted)
   const c10::List<bool> wanted = in[3].toBoolList();
   const int64_t products =
@@ -107,10 +106,11 @@ struct Formulas {
       {"aten::_scaled_dot_product_cudnn_attention_backward", attention_backward<-2>},
       {"titan::linear", linear},
       {"titan::linear_backward", linear_backward},
+      {"titan::linear_gelu", linear},
+      {"titan::linear_gelu_grad", linear_gelu_grad},
       {"titan::attention", attention<1>},
       {"titan::float8_product", float8_product},
       {"titan::attention_backward", attention_backward<1>},
-      {"titan::attention_backward_kept", attention_backward_kept},
   };
 };
 Formulas& formulas() {

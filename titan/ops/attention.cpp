@@ -1,6 +1,5 @@
 #include "titan/ops/attention.h"
 
-#include <atomic>
 #include <tuple>
 
 #include <ATen/ATen.h>
@@ -16,7 +15,6 @@
 #include "titan/ops/dispatch.h"
 #include "titan/ops/kept.h"
 #include "titan/ops/libtorch_attention.h"
-#include "titan/ops/planned_device.h"
 #include "titan/ops/reference.h"
 
 namespace titan::ops {
@@ -27,13 +25,12 @@ using torch::autograd::variable_list;
 
 constexpr const char* kAttention = "titan::attention";
 constexpr const char* kAttentionBackward = "titan::attention_backward";
-constexpr const char* kAttentionKeeping = "titan::attention_keeping";
-constexpr const char* kAttentionBackwardKept = "titan::attention_backward_kept";
 
 using Gradients = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
 
-std::tuple<at::Tensor, at::Tensor> run_forward(const at::Tensor& q_in, const at::Tensor& k_in,
-                                               const at::Tensor& v_in, float* probabilities) {
+std::tuple<at::Tensor, at::Tensor> attention_forward_cpu(const at::Tensor& q_in,
+                                                         const at::Tensor& k_in,
+                                                         const at::Tensor& v_in) {
   const at::Tensor q = q_in.contiguous(), k = k_in.contiguous(), v = v_in.contiguous();
   at::Tensor out = at::empty_like(q);
   at::Tensor logsumexp = at::empty({q.size(0), q.size(2), q.size(1)}, q.options());
@@ -42,14 +39,13 @@ std::tuple<at::Tensor, at::Tensor> run_forward(const at::Tensor& q_in, const at:
                                    .k = k.const_data_ptr<float>(),
                                    .v = v.const_data_ptr<float>(),
                                    .out = out.mutable_data_ptr<float>(),
-                                   .logsumexp = logsumexp.mutable_data_ptr<float>(),
-                                   .probabilities = probabilities});
+                                   .logsumexp = logsumexp.mutable_data_ptr<float>()});
   return {out, logsumexp};
 }
 
-Gradients run_backward(const at::Tensor& grad_in, const at::Tensor& q_in, const at::Tensor& k_in,
-                       const at::Tensor& v_in, const at::Tensor& out, const at::Tensor& logsumexp,
-                       const float* probabilities) {
+Gradients attention_backward_cpu(const at::Tensor& grad_in, const at::Tensor& q_in,
+                                 const at::Tensor& k_in, const at::Tensor& v_in,
+                                 const at::Tensor& out, const at::Tensor& logsumexp) {
   const at::Tensor grad = detail::token_rows(grad_in);
   const at::Tensor q = q_in.contiguous(), k = k_in.contiguous(), v = v_in.contiguous();
   at::Tensor grad_q = at::empty_like(q), grad_k = at::empty_like(k), grad_v = at::empty_like(v);
@@ -62,46 +58,10 @@ Gradients run_backward(const at::Tensor& grad_in, const at::Tensor& q_in, const 
                                     .v = v.const_data_ptr<float>(),
                                     .out = out.const_data_ptr<float>(),
                                     .logsumexp = logsumexp.const_data_ptr<float>(),
-                                    .probabilities = probabilities,
                                     .grad_q = grad_q.mutable_data_ptr<float>(),
                                     .grad_k = grad_k.mutable_data_ptr<float>(),
                                     .grad_v = grad_v.mutable_data_ptr<float>()});
   return {grad_q, grad_k, grad_v};
-}
-
-std::tuple<at::Tensor, at::Tensor> attention_forward_cpu(const at::Tensor& q, const at::Tensor& k,
-                                                         const at::Tensor& v) {
-  return run_forward(q, k, v, nullptr);
-}
-std::tuple<at::Tensor, at::Tensor, at::Tensor> attention_forward_keeping_cpu(const at::Tensor& q,
-                                                                             const at::Tensor& k,
-                                                                             const at::Tensor& v) {
-  at::Tensor probabilities =
-      at::empty({kernels::attention_kept_size(detail::attention_problem(q, k))}, q.options());
-  auto [out, logsumexp] = run_forward(q, k, v, probabilities.mutable_data_ptr<float>());
-  return {out, logsumexp, probabilities};
-}
-
-Gradients attention_backward_cpu(const at::Tensor& grad, const at::Tensor& q, const at::Tensor& k,
-                                 const at::Tensor& v, const at::Tensor& out,
-                                 const at::Tensor& logsumexp) {
-  return run_backward(grad, q, k, v, out, logsumexp, nullptr);
-}
-Gradients attention_backward_kept_cpu(const at::Tensor& grad, const at::Tensor& q,
-                                      const at::Tensor& k, const at::Tensor& v,
-                                      const at::Tensor& out, const at::Tensor& logsumexp,
-                                      const at::Tensor& probabilities) {
-  return run_backward(grad, q, k, v, out, logsumexp, probabilities.const_data_ptr<float>());
-}
-
-std::atomic<double> kept_share{0.0};
-
-bool keeps_probabilities(const at::Tensor& q, const at::Tensor& k) {
-  const bool for_cpu = q.is_cpu() || (q.is_meta() && planned_device() == c10::DeviceType::CPU);
-  if (!for_cpu || q.scalar_type() != at::kFloat) return false;
-  const auto around = static_cast<double>(2 * q.numel() + 2 * k.numel());  // q, result, k, v
-  return static_cast<double>(kernels::attention_kept_size(detail::attention_problem(q, k))) <=
-         kept_share.load(std::memory_order_relaxed) * around;
 }
 
 std::tuple<at::Tensor, at::Tensor> attention_redispatch_forward(const at::Tensor& q,
@@ -115,29 +75,17 @@ class AttentionFunction : public torch::autograd::Function<AttentionFunction> {
  public:
   static variable_list forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k,
                                const at::Tensor& v) {
-    at::Tensor out, logsumexp, probabilities;
-    if (keeps_probabilities(q, k)) {
-      static const auto op =
-          detail::find_op<decltype(attention_forward_keeping_cpu)>(kAttentionKeeping);
-      std::tie(out, logsumexp, probabilities) = op.redispatch(detail::below_autograd(q), q, k, v);
-    } else {
-      std::tie(out, logsumexp) = attention_redispatch_forward(q, k, v);
-    }
-    ctx->save_for_backward({q, k, v, out, logsumexp, probabilities});
+    const auto [out, logsumexp] = attention_redispatch_forward(q, k, v);
+    ctx->save_for_backward({q, k, v, out, logsumexp});
     ctx->mark_non_differentiable({logsumexp});
     ctx->set_materialize_grads(false);
     return {out, logsumexp};
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    static const auto again = detail::find_op<decltype(attention_backward_cpu)>(kAttentionBackward);
-    static const auto kept =
-        detail::find_op<decltype(attention_backward_kept_cpu)>(kAttentionBackwardKept);
+    static const auto op = detail::find_op<decltype(attention_backward_cpu)>(kAttentionBackward);
     if (!grads[0].defined()) return {{}, {}, {}};
     const variable_list saved = ctx->get_saved_variables();
-    auto [q, k, v] =
-        saved[5].defined()
-            ? kept.call(grads[0], saved[0], saved[1], saved[2], saved[3], saved[4], saved[5])
-            : again.call(grads[0], saved[0], saved[1], saved[2], saved[3], saved[4]);
+    auto [q, k, v] = op.call(grads[0], saved[0], saved[1], saved[2], saved[3], saved[4]);
     return {q, k, v};
   }
 };
@@ -155,24 +103,14 @@ TORCH_LIBRARY_FRAGMENT(titan, m) {
   m.def(
       "attention_backward(Tensor grad, Tensor q, Tensor k, Tensor v, Tensor out, "
       "Tensor logsumexp) -> (Tensor, Tensor, Tensor)");
-  m.def(
-      "attention_keeping(Tensor q, Tensor k, Tensor v) -> (Tensor out, Tensor logsumexp, Tensor "
-      "probabilities)");
-  m.def(
-      "attention_backward_kept(Tensor grad, Tensor q, Tensor k, Tensor v, Tensor out, "
-      "Tensor logsumexp, Tensor probabilities) -> (Tensor, Tensor, Tensor)");
 }
 TORCH_LIBRARY_IMPL(titan, CPU, m) {
   m.impl("attention", TORCH_FN(attention_forward_cpu));
   m.impl("attention_backward", TORCH_FN(attention_backward_cpu));
-  m.impl("attention_keeping", TORCH_FN(attention_forward_keeping_cpu));
-  m.impl("attention_backward_kept", TORCH_FN(attention_backward_kept_cpu));
 }
 TORCH_LIBRARY_IMPL(titan, Autograd, m) {
   m.impl("attention", TORCH_FN(attention_forward_autograd));
   m.impl("attention_backward", torch::autograd::autogradNotImplementedFallback());
-  m.impl("attention_keeping", torch::autograd::autogradNotImplementedFallback());
-  m.impl("attention_backward_kept", torch::autograd::autogradNotImplementedFallback());
 }
 
 TensorList derivative(const KeptCall& call) {
@@ -209,8 +147,6 @@ at::Tensor run(AttentionKernel kernel, const at::Tensor& q_in, const at::Tensor&
 }
 
 }  // namespace
-
-void set_kept_probabilities(double share) { kept_share.store(share, std::memory_order_relaxed); }
 
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   TITAN_CHECK(q.dim() == 4 && k.dim() == 4 && k.sizes() == v.sizes() && q.size(0) == k.size(0) &&

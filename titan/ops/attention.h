@@ -10,10 +10,4 @@ namespace titan::ops {
 /// made for this layout. Throws titan::Error on shapes that do not fit.
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v);
 
-/// Lets training on the CPU keep the probabilities, float32 [B, H, N, M], for backward where they
-/// take at most `share` times the memory of q, k, v and the result together; else, and where a
-/// share of 0 forbids it (as at the start), backward makes the scores again: a seventh of the
-/// products of both passes.
-void set_kept_probabilities(double share);
-
 }  // namespace titan::ops

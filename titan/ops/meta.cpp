@@ -125,19 +125,6 @@ std::tuple<Tensor, Tensor, Tensor> linear_backward(const Tensor& grad_in, const 
   }
   return {grad_x, grad_weight, grad_bias};
 }
-std::tuple<Tensor, Tensor, Tensor> attention_keeping(const Tensor& q, const Tensor& k,
-                                                     const Tensor& v) {
-  Tensor probabilities =
-      at::empty({kernels::attention_kept_size(detail::attention_problem(q, k))}, float32(q));
-  auto [out, logsumexp] = attention(q, k, v);
-  return {out, logsumexp, probabilities};
-}
-std::tuple<Tensor, Tensor, Tensor> attention_backward_kept(const Tensor& grad, const Tensor& q,
-                                                           const Tensor& k, const Tensor& v,
-                                                           const Tensor& out,
-                                                           const Tensor& logsumexp, const Tensor&) {
-  return attention_backward(grad, q, k, v, out, logsumexp);
-}
 
 struct JointBuffers {
   Tensor q, k, v, q_rstd, k_rstd;
@@ -270,8 +257,6 @@ TORCH_LIBRARY_IMPL(titan, Meta, m) {
   m.impl("attention_backward", TORCH_FN(attention_backward));
   m.impl("linear", TORCH_FN(linear));
   m.impl("linear_backward", TORCH_FN(linear_backward));
-  m.impl("attention_keeping", TORCH_FN(attention_keeping));
-  m.impl("attention_backward_kept", TORCH_FN(attention_backward_kept));
   m.impl("joint_qkv", TORCH_FN(joint_qkv));
   m.impl("joint_qkv_backward", TORCH_FN(joint_qkv_backward));
   m.impl("parallel_qkv", TORCH_FN(parallel_qkv));

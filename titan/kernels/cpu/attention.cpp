@@ -15,11 +15,8 @@ constexpr int64_t tiled(int64_t count, int64_t multiple) {
   return (count + multiple - 1) / multiple * multiple;
 }
 constexpr int64_t wide(int64_t count) { return tiled(count, kColumns); }
-/// Off the powers of two, which would share few cache sets; the room behind the keys holds the
-/// inverse of the sum.
+/// Off the powers of two, which would share few cache sets.
 constexpr int64_t step_of(int64_t keys) { return wide(keys) + kColumns; }
-/// Rows of a head's kept probabilities: whole tiles at every vector width.
-constexpr int64_t kept_rows(int64_t queries) { return tiled(queries, 12); }
 
 /// How a problem is blocked.
 struct Shape {
@@ -90,14 +87,6 @@ bool worth_threads(const AttentionProblem& p) {
 }
 
 }  // namespace
-}  // namespace cpu
-
-int64_t attention_kept_size(const AttentionProblem& problem) {
-  return problem.batch * problem.heads * cpu::kept_rows(problem.queries) *
-         cpu::step_of(problem.keys);
-}
-
-namespace cpu {
 
 void attention_forward(const AttentionProblem& problem, const AttentionForward& io) {
   const ForwardArgs args{problem, io};
