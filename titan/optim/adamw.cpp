@@ -10,7 +10,6 @@
 
 #include "titan/base/check.h"
 #include "titan/base/hash.h"
-#include "titan/ops/adamw.h"
 
 namespace titan::optim {
 namespace {
@@ -89,8 +88,19 @@ void AdamW::step(const StepState& state, const at::Tensor& clip_coefficient, con
   const at::NoGradGuard no_grad;
   for (const parallel::FlatUnit& unit : units_) check_buffers(unit, options_);
   if (options_.fused) {
-    for (const Segment& segment : segments_)
-      fused_step(state, segment, clip_coefficient, skip, averages);
+    if (units_.empty()) return;
+    // Another device than the weights' with training.enable_cpu_offload alone.
+    const at::Device device = units_.front().master.device();
+    const auto there = [&](const at::Tensor& scalar) {
+      return scalar.defined() ? scalar.to(device, at::kFloat) : scalar;
+    };
+    const ops::AdamWStep step{
+        .step = there(state.step),
+        .lr = there(state.lr),
+        .clip = there(clip_coefficient),
+        .skip = there(skip),
+        .average_weight = averages != nullptr ? there(state.average_share) : at::Tensor()};
+    for (const Segment& segment : segments_) fused_step(segment, step, averages);
     return;
   }
   if (clip_coefficient.defined()) {
@@ -102,8 +112,8 @@ void AdamW::step(const StepState& state, const at::Tensor& clip_coefficient, con
   if (averages != nullptr) averages->update(state.host_step);
 }
 
-void AdamW::fused_step(const StepState& state, const Segment& segment, const at::Tensor& clip,
-                       const at::Tensor& skip, const Ema* averages) const {
+void AdamW::fused_step(const Segment& segment, const ops::AdamWStep& step,
+                       const Ema* averages) const {
   const auto part = [&](const at::Tensor& flat) {
     return flat.defined() ? flat.narrow(0, segment.offset, segment.length) : flat;
   };
@@ -116,19 +126,7 @@ void AdamW::fused_step(const StepState& state, const Segment& segment, const at:
                             .exp_avg_sq = part(moments.exp_avg_sq),
                             .average = {},
                             .copy = part(unit.copy)};
-  // Another device than the weights' with training.enable_cpu_offload alone.
-  const auto there = [&](const at::Tensor& scalar) {
-    return scalar.defined() ? scalar.to(unit.master.device(), at::kFloat) : scalar;
-  };
-  ops::AdamWStep step{.step = there(state.step),
-                      .lr = there(state.lr),
-                      .clip = there(clip),
-                      .skip = there(skip),
-                      .average_weight = {}};
-  if (averages != nullptr) {
-    buffers.average = part(averages->shadows()[segment.unit]);
-    step.average_weight = there(state.average_share);
-  }
+  if (averages != nullptr) buffers.average = part(averages->shadows()[segment.unit]);
   ops::adamw_(buffers, step,
               {.beta1 = options_.beta1,
                .beta2 = options_.beta2,

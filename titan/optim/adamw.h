@@ -12,6 +12,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "titan/config/job_config.h"
+#include "titan/ops/adamw.h"
 #include "titan/optim/ema.h"
 #include "titan/optim/step_state.h"
 #include "titan/parallel/flat_parameters.h"
@@ -70,8 +71,7 @@ class AdamW {
   const std::vector<Segment>& segments() const { return segments_; }
 
  private:
-  void fused_step(const StepState& state, const Segment& segment, const at::Tensor& clip,
-                  const at::Tensor& skip, const Ema* averages) const;
+  void fused_step(const Segment& segment, const ops::AdamWStep& step, const Ema* averages) const;
   void plain_step(const StepState& state, const Segment& segment);
 
   std::vector<parallel::FlatUnit>& units_;
