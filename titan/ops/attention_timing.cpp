@@ -1,17 +1,15 @@
 #include "titan/ops/attention_timing.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/ones_like.h>
 #include <ATen/record_function.h>
-#include <c10/core/Event.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include "titan/ops/device_clock.h"
 #include "titan/ops/kept.h"
 
 namespace titan::ops {
@@ -25,26 +23,6 @@ at::Tensor part_of(const at::Tensor& x, bool same_heads) {
   const at::Tensor one = x.detach().narrow(0, 0, 1);
   const int64_t heads = std::min<int64_t>(x.size(2), at::get_num_threads());
   return same_heads ? one.narrow(2, 0, heads) : one;
-}
-
-/// Seconds from one moment to the next, on the host for the CPU, by events for a device.
-template <class Work>
-double seconds_of(const at::Tensor& like, const Work& work) {
-  if (like.is_cpu()) {
-    const auto begin = std::chrono::steady_clock::now();
-    work();
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  }
-  const c10::impl::VirtualGuardImpl device(like.device().type());
-  const c10::Stream stream = device.getStream(like.device());
-  c10::Event begin(like.device().type(), c10::EventFlag::BACKEND_DEFAULT);
-  c10::Event end(like.device().type(), c10::EventFlag::BACKEND_DEFAULT);
-  begin.record(stream);
-  work();
-  end.record(stream);
-  end.synchronize();  // host sync
-  constexpr double kSecondsPerMillisecond = 1e-3;
-  return kSecondsPerMillisecond * begin.elapsedTime(end);
 }
 
 }  // namespace
@@ -79,7 +57,7 @@ std::vector<TimedKernel> time_kernels(const std::vector<AttentionKernel>& kernel
   for (int round = 0; round < kRounds; ++round) {
     for (TimedKernel& one : timed) {
       if (!one.refusal.empty()) continue;
-      one.seconds = std::min(one.seconds, seconds_of(q, [&] { once(one.kernel); }));
+      one.seconds = std::min(one.seconds, detail::seconds_on_device(q, [&] { once(one.kernel); }));
     }
   }
   return timed;

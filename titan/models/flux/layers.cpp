@@ -6,6 +6,7 @@
 
 #include "titan/models/layers/embeddings.h"
 #include "titan/ops/gelu.h"
+#include "titan/ops/gelu_mlp.h"
 #include "titan/ops/residual.h"
 
 namespace titan::models {
@@ -73,7 +74,9 @@ GeluMlp::GeluMlp(int64_t dim, int64_t hidden, const at::TensorOptions& options) 
 }
 
 at::Tensor GeluMlp::forward(const at::Tensor& x) const {
-  return second_->forward(ops::gelu(first_->forward(x)));
+  const bool bare = !first_->float8 && !second_->float8;
+  return bare ? ops::gelu_mlp(x, first_->weight, first_->bias, second_->weight, second_->bias)
+              : second_->forward(ops::gelu(first_->forward(x)));
 }
 
 at::Tensor close_and_norm(at::Tensor& x, Residual& open, const ops::Norm& norm,
