@@ -97,7 +97,17 @@ function(titan_add_cuda_library)
   add_library(titan_cuda SHARED ${sources})
   target_include_directories(titan_cuda SYSTEM PRIVATE
     ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES} ${TITAN_NCCL_INCLUDE})
-  target_compile_definitions(titan_cuda PRIVATE USE_C10D_NCCL)
+  # The lowest capability that has code or PTX: "90", "90a", "80-real"; 0 for "native" and the like.
+  set(capability 0)
+  foreach(architecture IN LISTS CMAKE_CUDA_ARCHITECTURES)
+    if(architecture MATCHES "^[0-9]+")
+      set(number ${CMAKE_MATCH_0})
+      if(capability EQUAL 0 OR number LESS capability)
+        set(capability ${number})
+      endif()
+    endif()
+  endforeach()
+  target_compile_definitions(titan_cuda PRIVATE USE_C10D_NCCL TITAN_CUDA_CAPABILITY=${capability})
   # c10d's own headers ask for the cache line's size in a public struct.
   target_compile_options(titan_cuda PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Wno-interference-size>)
   # Nothing of ours need name a symbol of them, yet loading this library must load them.

@@ -1,13 +1,16 @@
 #include "titan/ops/adamw.h"
 
 #include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/scalar_tensor.h>
+#include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/autograd_not_implemented_fallback.h>
 #include <torch/library.h>
 
 #include "titan/base/check.h"
 #include "titan/kernels/sum_squares.h"
 #include "titan/ops/adamw_kernel.h"
+#include "titan/ops/device_kernels.h"
 
 namespace titan::ops {
 namespace {
@@ -101,6 +104,14 @@ at::Tensor sum_squares(const std::vector<at::Tensor>& tensors) {
         tensor.is_contiguous() && is_number(tensor) && tensor.device() == tensors.front().device(),
         "[sum_squares] tensors are contiguous float32 or bfloat16 on one device (",
         tensor.scalar_type(), " on ", tensor.device(), ")");
+  if (tensors.front().is_cuda() && !device_kernels()) {
+    at::Tensor total = at::zeros({}, tensors.front().options().dtype(at::kDouble));
+    for (const at::Tensor& tensor : tensors)
+      total +=
+          at::linalg_vector_norm(tensor, 2, /*dim=*/std::nullopt, /*keepdim=*/false, at::kDouble)
+              .square_();
+    return total;
+  }
   static const auto op = detail::find_op<decltype(sum_squares_on_cpu)>("titan::sum_squares");
   return op.call(tensors);
 }

@@ -10,6 +10,7 @@
 
 #include "titan/base/log.h"
 #include "titan/ops/attention_timing.h"
+#include "titan/ops/device_kernels.h"
 
 namespace titan::ops {
 namespace {
@@ -183,6 +184,7 @@ std::vector<AttentionKernel> candidates(AttentionBackend asked, const at::Tensor
     if (asked == AttentionBackend::kFlash) return {AttentionKernel::kOwn};
     return {AttentionKernel::kOwn, AttentionKernel::kLibtorch};
   }
+  if (!device_kernels()) return {AttentionKernel::kLibtorch};  // an old device: LibTorch knows it
   // What LibTorch's own chooser demands of the two kernels, for dense tensors without a mask.
   const bool half = q.scalar_type() == at::kBFloat16 || q.scalar_type() == at::kHalf;
   const bool wide = q.size(3) % 8 == 0 && q.numel() > 0;

@@ -11,6 +11,7 @@
 
 #include "titan/base/check.h"
 #include "titan/kernels/philox.h"
+#include "titan/ops/device_kernels.h"
 
 namespace titan::ops {
 namespace {
@@ -72,8 +73,14 @@ at::Tensor call(const c10::TypedOperatorHandle<Signature>& op, const at::Tensor&
   TITAN_CHECK(elements >= 0 && elements <= (int64_t{1} << 34),
               "[philox] a sample has at most 2^34 elements, the range of the block counter (",
               elements, ")");
-  return op.call(sample.contiguous(), epoch.contiguous(), tail_shape, static_cast<int64_t>(seed),
-                 static_cast<int64_t>(purpose));
+  const auto draw = [&](const at::Tensor& samples, const at::Tensor& epochs) {
+    return op.call(samples.contiguous(), epochs.contiguous(), tail_shape,
+                   static_cast<int64_t>(seed), static_cast<int64_t>(purpose));
+  };
+  // Other draws would be another run: a GPU too old for the kernel is given the CPU's.
+  if (sample.is_cuda() && !device_kernels())
+    return draw(sample.cpu(), epoch.cpu()).to(sample.device());  // host sync
+  return draw(sample, epoch);
 }
 
 }  // namespace

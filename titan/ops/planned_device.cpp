@@ -4,6 +4,8 @@
 #include <array>
 #include <string_view>
 
+#include "titan/ops/device_kernels.h"
+
 namespace titan::ops {
 namespace {
 
@@ -23,7 +25,8 @@ c10::DeviceType planned_device() { return device; }
 
 bool planned_device_has(const char* schema) {
   return device == c10::DeviceType::CPU ||
-         std::find(kWithCudaKernel.begin(), kWithCudaKernel.end(), schema) != kWithCudaKernel.end();
+         (device_kernels() && std::find(kWithCudaKernel.begin(), kWithCudaKernel.end(), schema) !=
+                                  kWithCudaKernel.end());
 }
 
 PlannedDeviceScope::PlannedDeviceScope(c10::DeviceType wanted) : before_(device) {

@@ -4,25 +4,33 @@
 #include <filesystem>
 
 #include "titan/base/log.h"
+#include "titan/ops/device_kernels.h"
 #include "titan/parallel/device_services.h"
 
 namespace titan::parallel {
 namespace {
 
 /// Asks the driver itself, not the CUDA runtime: that one comes with the library that is not loaded
-/// yet. Empty = it has a device.
+/// yet. Empty = it has a device, and is new enough.
 std::string why_no_device() {
   void* driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
   if (driver == nullptr) return "no NVIDIA driver was found (libcuda.so.1)";
   const auto init = reinterpret_cast<int (*)(unsigned)>(dlsym(driver, "cuInit"));
+  const auto get_version = reinterpret_cast<int (*)(int*)>(dlsym(driver, "cuDriverGetVersion"));
   const auto count_devices = reinterpret_cast<int (*)(int*)>(dlsym(driver, "cuDeviceGetCount"));
-  if (init == nullptr || count_devices == nullptr) return "libcuda.so.1 is not an NVIDIA driver";
+  if (init == nullptr || get_version == nullptr || count_devices == nullptr)
+    return "libcuda.so.1 is not an NVIDIA driver";
+  int version = 0, count = 0;
+  if (get_version(&version) != 0) version = 0;
   const int code = init(0);
-  if (code == 100) return "the NVIDIA driver sees no device";  // CUDA_ERROR_NO_DEVICE
-  if (code != 0) return str_cat("the NVIDIA driver does not start (cuInit says ", code, ")");
-  int count = 0;
-  if (count_devices(&count) != 0 || count == 0) return "the NVIDIA driver sees no device";
-  return {};
+  if (code == 0 && count_devices(&count) != 0) count = 0;
+  return driver_problem(code, version, count);
+}
+
+/// A driver that is there but cannot be used is worth a word, also where the CPU will do.
+bool worth_a_word(const std::string& reason) {
+  return reason.find("no NVIDIA driver") == std::string::npos &&
+         reason.find("sees no device") == std::string::npos;
 }
 
 std::string library_path() {
@@ -36,7 +44,11 @@ CudaLibrary load() {
   CudaLibrary library;
   library.reason = why_no_device();
   library.has_driver = library.reason.empty();
-  if (!library.has_driver) return library;
+  if (!library.has_driver) {
+    if (worth_a_word(library.reason))
+      TITAN_LOG(WARNING) << "[device] the GPU is not used: " << library.reason;
+    return library;
+  }
   const Status loaded = load_cuda_library_from(library_path());
   library.loaded = loaded.ok();
   library.reason = message_of(loaded);
@@ -53,10 +65,29 @@ StatusOr<c10::Device> choose_cuda(int local_rank) {
         ", devices=", count, "); use fewer ranks or --job.device=cpu");
   }
   services->set_device(local_rank);
+  const std::string old =
+      kernels_problem(services->name(local_rank), services->compute_capability(local_rank),
+                      services->kernels_built_for());
+  ops::set_device_kernels(old.empty());
+  if (!old.empty()) TITAN_LOG(WARNING) << old;
+  const std::string held = others_hold(device_memory(local_rank));
+  if (!held.empty()) TITAN_LOG(WARNING) << held;
   return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(local_rank));
 }
 
 }  // namespace
+
+DeviceMemory device_memory(int device) {
+  DeviceMemory memory{.device = str_cat("cuda:", device)};
+  const DeviceServices* services = device_services();
+  if (services == nullptr) return memory;
+  const memory::MemoryStats stats = services->memory_stats(device);
+  memory.total = stats.capacity;
+  memory.own = stats.reserved;
+  memory.free = services->free_memory(device);
+  memory.holders = memory_holders(services->bus_id(device));
+  return memory;
+}
 
 Status load_cuda_library_from(const std::string& path) {
   if (!std::filesystem::exists(path)) {

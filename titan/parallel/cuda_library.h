@@ -7,6 +7,7 @@
 #include <c10/core/Device.h>
 
 #include "titan/base/status.h"
+#include "titan/parallel/device_support.h"
 
 namespace titan::parallel {
 
@@ -28,8 +29,12 @@ const CudaLibrary& load_cuda_library();
 Status load_cuda_library_from(const std::string& path);
 
 /// The device of this rank for job.device = "auto", "cpu" or "cuda" (its choice is logged for
-/// auto). invalid_argument with the reason where cuda is asked for but cannot be used, or this host
-/// has fewer devices than ranks. Makes the device current.
+/// auto; so are kernels that do not run on it, and memory that others hold). invalid_argument with
+/// the reason where cuda is asked for but cannot be used, or this host has fewer devices than
+/// ranks. Makes the device current.
 StatusOr<c10::Device> choose_device(const std::string& wanted, int local_rank);
+
+/// How the memory of a device of the loaded library is divided now.
+DeviceMemory device_memory(int device);
 
 }  // namespace titan::parallel

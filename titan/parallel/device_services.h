@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -23,6 +24,20 @@ class DeviceEvent {
   virtual double seconds_since(const DeviceEvent& earlier) = 0;
 };
 
+/// Work of a device that was recorded once and is enqueued as a whole as often as wanted: the same
+/// kernels on the same addresses with the same host scalars.
+class DeviceGraph {
+ public:
+  virtual ~DeviceGraph() = default;
+  /// Records what `work` enqueues on the calling thread's current stream; none of it runs. The
+  /// memory that `work` allocates stays the graph's. Waits for the device first. // host sync
+  /// Throws what `work` throws, or why something in it cannot be recorded (a copy from the host's
+  /// memory, a wait); then nothing is held. Once.
+  virtual void capture(const std::function<void()>& work) = 0;
+  /// Enqueues what was recorded on the calling thread's current stream.
+  virtual void replay() = 0;
+};
+
 /// Device numbers count the devices that this process sees.
 class DeviceServices {
  public:
@@ -35,6 +50,19 @@ class DeviceServices {
     (void)device;
     return 0;
   }
+  /// The lowest compute capability that this build's own kernels run on; 0 where that means
+  /// nothing.
+  virtual int kernels_built_for() const { return 0; }
+  /// Bytes of the device's memory that no process holds; -1 = unknown.
+  virtual int64_t free_memory(int device) const {
+    (void)device;
+    return -1;
+  }
+  /// Where the device sits, as NVML and nvidia-smi name it ("00000000:3B:00.0"); empty = unknown.
+  virtual std::string bus_id(int device) const {
+    (void)device;
+    return {};
+  }
   /// Makes `device` the current one of the calling thread.
   virtual void set_device(int device) = 0;
   /// Waits until all work of the device is done. // host sync
@@ -43,6 +71,11 @@ class DeviceServices {
   virtual memory::MemoryStats memory_stats(int device) const = 0;
   virtual void reset_memory_peak(int device) = 0;
   virtual std::unique_ptr<DeviceEvent> make_event() = 0;
+  /// Null where work on `device` (-1 = the CPU) cannot be recorded.
+  virtual std::unique_ptr<DeviceGraph> make_graph(int device) {
+    (void)device;
+    return nullptr;
+  }
   /// Keeps where each block of memory was allocated, for snapshots, from now on.
   virtual void record_memory_history(bool enabled) = 0;
   /// The allocator's blocks and their history, in the pickle that pytorch.org/memory_viz reads.

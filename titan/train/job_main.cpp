@@ -1,6 +1,7 @@
 #include "titan/train/job_main.h"
 
 #include <ATen/Parallel.h>
+#include <c10/util/Exception.h>
 
 #include <cstdio>
 #include <exception>
@@ -18,6 +19,7 @@
 #include "titan/models/flux/config.h"
 #include "titan/parallel/cpu_share.h"
 #include "titan/parallel/cuda_library.h"
+#include "titan/parallel/device_services.h"
 #include "titan/parallel/libtorch_log.h"
 #include "titan/parallel/process_group.h"
 #include "titan/train/kernel_settings.h"
@@ -68,6 +70,7 @@ int run_rank(const JobProgram& program, const LoadedConfig& loaded,
   const JobConfig& config = loaded.config;
   FailureReport fail;
   std::unique_ptr<parallel::ProcessGroupGuard> ranks;
+  std::optional<c10::Device> on_device;  // a GPU
   try {
     const StatusOr<RankEnv> rank = rank_env_from_environment();
     if (!rank.ok()) return fail(message_of(rank.status()), exit_code_for(rank.status()));
@@ -75,6 +78,7 @@ int run_rank(const JobProgram& program, const LoadedConfig& loaded,
     const StatusOr<c10::Device> device =
         parallel::choose_device(config.job.device, rank->local_rank);
     if (!device.ok()) return fail(message_of(device.status()), exit_code_for(device.status()));
+    if (device->is_cuda()) on_device = *device;
     if (const Status status = choose_kernels(config, device->type()); !status.ok())
       return fail(message_of(status), exit_code_for(status));
     fail.expect_ranks(rank->world_size);
@@ -92,6 +96,12 @@ int run_rank(const JobProgram& program, const LoadedConfig& loaded,
     if (!outcome.ok()) return fail(message_of(outcome.status()), exit_code_for(outcome.status()));
     ranks->close();
     return *outcome == JobOutcome::kStopped ? kStoppedBySignal : 0;
+  } catch (const c10::OutOfMemoryError& error) {
+    return fail(on_device && parallel::device_services() != nullptr
+                    ? parallel::out_of_memory_text(error.what(),
+                                                   parallel::device_memory(on_device->index()))
+                    : error.what_without_backtrace(),
+                1);
   } catch (const std::exception& error) {
     return fail(error.what(), 1);
   }

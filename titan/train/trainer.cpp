@@ -13,6 +13,7 @@
 #include "titan/data/dataloader.h"
 #include "titan/metrics/metrics_processor.h"
 #include "titan/optim/lr_schedule.h"
+#include "titan/parallel/cuda_library.h"
 #include "titan/parallel/device_mesh.h"
 #include "titan/parallel/device_services.h"
 #include "titan/parallel/process_group.h"
@@ -152,9 +153,11 @@ Status DiffusionTrainer::build_data() {
 
 Status DiffusionTrainer::check_fits(DataView data) const {
   const parallel::DeviceServices* services = parallel::device_services();
-  const int64_t capacity = services != nullptr && context_.device.is_cuda()
-                               ? services->memory_stats(context_.device.index()).capacity
-                               : 0;
+  const int64_t capacity =
+      services != nullptr && context_.device.is_cuda()
+          ? services->memory_stats(context_.device.index()).capacity -
+                parallel::device_memory(context_.device.index()).held_by_others()
+          : 0;
   return plan::check_fits(spec_, std::move(data),
                           {.name = "configured",
                            .config = config_,

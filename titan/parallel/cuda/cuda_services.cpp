@@ -10,6 +10,8 @@
 #include <optional>
 #include <string>
 
+#include "titan/parallel/cuda/cuda_graph.h"
+
 namespace titan::parallel {
 namespace {
 
@@ -40,6 +42,17 @@ class CudaServices : public DeviceServices {
     const cudaDeviceProp* properties = at::cuda::getDeviceProperties(index(device));
     return 10 * properties->major + properties->minor;
   }
+  int kernels_built_for() const override { return TITAN_CUDA_CAPABILITY; }
+  int64_t free_memory(int device) const override {
+    const c10::cuda::CUDAGuard guard(index(device));
+    std::size_t free = 0, total = 0;
+    // Asked where memory has run out, too: an error is an answer.
+    return cudaMemGetInfo(&free, &total) == cudaSuccess ? static_cast<int64_t>(free) : -1;
+  }
+  std::string bus_id(int device) const override {
+    char text[32] = "";
+    return cudaDeviceGetPCIBusId(text, sizeof text, device) == cudaSuccess ? text : "";
+  }
   void set_device(int device) override { c10::cuda::set_device(index(device)); }
   void synchronize(int device) override {
     const c10::cuda::CUDAGuard guard(index(device));
@@ -50,6 +63,9 @@ class CudaServices : public DeviceServices {
     c10::cuda::CUDACachingAllocator::resetPeakStats(index(device));
   }
   std::unique_ptr<DeviceEvent> make_event() override { return std::make_unique<CudaEvent>(); }
+  std::unique_ptr<DeviceGraph> make_graph(int device) override {
+    return device >= 0 ? make_cuda_graph(c10::Device(c10::kCUDA, index(device))) : nullptr;
+  }
   void record_memory_history(bool enabled) override {
     constexpr std::size_t kMaxEntries = 100'000;  // some hundred steps; older ones are dropped
     torch::cuda::_record_memory_history(enabled ? std::optional<std::string>("all") : std::nullopt,
