@@ -138,10 +138,13 @@ def open_rivals(args, values):
     return rivals
 
 
+WARM_UP = 5  # on a GPU the fourth step is recorded as a graph (docs/graphs.md), the fifth is the first plain replay
+
+
 def take_turns(rivals, steps):
     loads = []
     for rival in rivals:  # warm-up: first touches of memory, first plans of the libraries, compilation
-        for _ in range(3):
+        for _ in range(WARM_UP):
             rival.step()
         rival.peak_gib()
     for _ in range(steps):
@@ -219,7 +222,7 @@ def main():
         lines.append(f"| {rival.name} | {median:.3f} | {min(rival.seconds):.3f} | {max(rival.seconds):.3f} | "
                      f"{ours.flops / median / 1e12:.3f} | {peak} | {rival.first_step_s:.1f} | "
                      f"{median / statistics.median(ours.seconds):.2f}x | {per_round:.2f}x |")
-    lines += ["", f"{args.steps} steps each after 3 of warm-up, {'one after another' if args.alone else 'in turns'}, one process each. "
+    lines += ["", f"{args.steps} steps each after {WARM_UP} of warm-up, {'one after another' if args.alone else 'in turns'}, one process each. "
               f"FLOPs are the model's ({ours.flops / 1e12:.3f} TFLOP a step; titan/models/{args.model}/flops.h)."
               + (" Tuned malloc: " + ", ".join(f"`{key}={value}`" for key, value in TUNED.items()) + "." if args.device == "cpu" else "")
               , ""]

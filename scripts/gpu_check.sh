@@ -105,7 +105,7 @@ full_settings=(--model.name=flux --model.flavor=flux-schnell --training.dataset=
   --optimizer.master_weights=remainder --training.batch_size="$full_batch" --training.class_dropout_prob=0)
 [[ $device == cuda ]] || full_settings+=(--model.args.hidden_size=128 --model.args.num_heads=1 --model.args.depth=1
   --model.args.depth_single_blocks=1 --encoder.max_t5_encoding_len=16)
-step full_flux 150 bash -c "printf 'step\nstep\nstep\nmemory\n' | '$titan' bench step --job.device=$device ${full_settings[*]}"
+step full_flux 150 bash -c "printf 'step\nstep\nstep\nstep\nstep\nmemory\n' | '$titan' bench step --job.device=$device ${full_settings[*]}"
 
 page=$out/gpu_check.md
 {

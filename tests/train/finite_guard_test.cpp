@@ -24,8 +24,9 @@ TrainingSection policy(const char* on_nonfinite, int64_t in_a_row = 10) {
 bool step(FiniteGuard& guard, int64_t n, int64_t first, const std::vector<float>& losses,
           float norm) {
   const auto count = static_cast<int64_t>(losses.size());
-  guard.add(torch::arange(first, first + count), torch::tensor(losses));
-  return guard.end_step(n, torch::tensor(norm)).item<float>() == 1.0F;
+  const at::Tensor skip = FiniteGuard::unusable(torch::tensor(norm));
+  guard.note(n, skip, {{torch::arange(first, first + count), torch::tensor(losses)}});
+  return skip.item<float>() == 1.0F;
 }
 
 TEST_CASE("policy stop names the samples and the step", "[train]") {

@@ -8,6 +8,7 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <c10/core/GradMode.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
 
 #include "titan/base/check.h"
 #include "titan/kernels/storage.h"
@@ -29,9 +30,12 @@ c10::TypedOperatorHandle<Signature> find_op(const char* schema) {
   return c10::Dispatcher::singleton().findSchemaOrThrow(schema, "").typed<Signature>();
 }
 
-/// Keys of x that remain below autograd: where an Autograd kernel re-dispatches to.
+/// Keys of x, and of a mode that the caller has switched on, that remain below autograd: where an
+/// Autograd kernel re-dispatches to.
 inline c10::DispatchKeySet below_autograd(const at::Tensor& x) {
-  return x.key_set() & c10::after_ADInplaceOrView_keyset;
+  const c10::DispatchKeySet modes =
+      c10::impl::tls_local_dispatch_key_set().included_ - c10::default_included_set;
+  return (x.key_set() | modes) & c10::after_ADInplaceOrView_keyset;
 }
 
 /// Whether a gradient must be recorded; Function::apply is skipped where not.

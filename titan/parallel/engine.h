@@ -58,6 +58,9 @@ class ParallelEngine : public RunnerHooks {
   void begin_step(int64_t accumulation) { reduction_.begin_step(accumulation); }
   void begin_micro_batch(int64_t index) { reduction_.begin_micro_batch(index); }
   void finish() { reduction_.finish(); }
+  /// What the model reads of parameters that stay whole is what the weights are now; a pass does so
+  /// by itself, a pass that was recorded earlier does not. All ranks call.
+  void fill_resident() { gather_.fill_resident(); }
 
   void begin_pass(bool with_backward) override { gather_.begin_pass(with_backward); }
   void before_forward(std::size_t unit) override { gather_.before_forward(unit); }

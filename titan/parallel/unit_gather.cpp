@@ -85,4 +85,9 @@ void UnitGather::before_backward(std::size_t unit) { need(schedule_.wanted_backw
 
 void UnitGather::after_backward(std::size_t unit) { give_back(unit); }
 
+void UnitGather::fill_resident() {
+  for (std::size_t unit = 0; unit < states_.size(); ++unit)
+    if (parameters_.whole(unit).defined()) need({unit});
+}
+
 }  // namespace titan::parallel

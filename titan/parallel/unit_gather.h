@@ -28,6 +28,8 @@ class UnitGather {
   void after_forward(std::size_t unit);
   void before_backward(std::size_t unit);
   void after_backward(std::size_t unit);
+  /// Fills the units that stay whole, where weights have changed since.
+  void fill_resident();
 
   const GatherSchedule& schedule() const { return schedule_; }
   /// Memory of all slots.

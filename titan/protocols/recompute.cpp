@@ -5,6 +5,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include "titan/base/check.h"
+#include "titan/protocols/generator_watch.h"
 #include "titan/protocols/graph_cut.h"
 
 namespace titan {
@@ -18,6 +19,11 @@ at::Device device_of(const BlockState& state) {
 
 }  // namespace
 
+bool& GeneratorsUnwatched::unwatched() {
+  thread_local bool unwatched = false;
+  return unwatched;
+}
+
 RecomputedBlock::RecomputedBlock(Block& block, BlockState input, const ops::KeepPolicy& keep)
     : block_(&block), input_(std::move(input)), kept_(keep), device_(device_of(input_)) {
   for (const at::Tensor& tensor : tensors_of(input_))
@@ -26,13 +32,13 @@ RecomputedBlock::RecomputedBlock(Block& block, BlockState input, const ops::Keep
 
 BlockState RecomputedBlock::first_pass() {
   const at::NoGradGuard no_grad;
-  rng_.emplace(device_);
+  if (!GeneratorsUnwatched::here()) rng_.emplace(device_);
   BlockState output;
   {
     const ops::KeptScope scope(kept_, /*again=*/false);
     output = block_->forward(input_);
   }
-  if (*rng_ == RngState(device_)) rng_.reset();
+  if (rng_.has_value() && *rng_ == RngState(device_)) rng_.reset();
   const std::vector<at::Tensor> outputs = tensors_of(output);
   num_outputs_ = outputs.size();
   kept_.end_first_pass(outputs);

@@ -13,6 +13,7 @@
 #include "titan/data/one_pass_loader.h"
 #include "titan/parallel/communicator.h"
 #include "titan/plan/data_view.h"
+#include "titan/train/graphed_losses.h"
 #include "titan/train/model_setup.h"
 #include "titan/train/run_encoder.h"
 
@@ -47,16 +48,20 @@ struct Measured {
 Status measure(const Dataset& dataset, OnePassLoader& loader, const EvaluatorOptions& options,
                BlockRunner& runner, const Objective& objective, int num_ranks,
                const std::function<void(int64_t, int64_t)>& progress, Measured& measured) {
+  GraphedLosses losses_of(
+      [&](const Batch& batch, const at::Tensor& timestep) {
+        const TrainingExample example = objective.prepare_evaluation(batch, timestep, options.seed);
+        return objective.loss(runner.forward(example.x_t, example.t, example.condition), example);
+      },
+      options.make_graph ? options.make_graph() : nullptr, /*may_fall_back=*/num_ranks == 1);
   for (int64_t round = 0; round < loader.rounds(); ++round) {
     TITAN_ASSIGN_OR_RETURN(PassBatch pass, loader.next());
     TITAN_ASSIGN_OR_RETURN(const at::Tensor timestep, timesteps_of(pass.batch, dataset));
     const int64_t count = pass.batch.size();
     bring(pass.batch, options.device, options.encoder);
-    const TrainingExample example =
-        objective.prepare_evaluation(pass.batch, timestep.to(options.device), options.seed);
-    const at::Tensor prediction = runner.forward(example.x_t, example.t, example.condition);
+    const at::Tensor losses = losses_of.run(pass.batch, timestep.to(options.device));
     if (pass.repeated) continue;
-    measured.loss.narrow(0, pass.first, count).copy_(objective.loss(prediction, example));
+    measured.loss.narrow(0, pass.first, count).copy_(losses);
     measured.timestep.narrow(0, pass.first, count).copy_(timestep);
     if (progress) {
       progress(std::min((round + 1) * num_ranks * options.batch_size, loader.num_samples()),

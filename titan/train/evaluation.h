@@ -20,7 +20,8 @@ namespace titan {
 
 namespace parallel {
 class Communicator;
-}
+class DeviceGraph;
+}  // namespace parallel
 class RunEncoder;
 
 struct EvaluationResult {
@@ -44,6 +45,8 @@ struct EvaluatorOptions {
   int64_t num_workers = 2;
   c10::Device device = at::kCPU;
   const RunEncoder* encoder = nullptr;  ///< null where samples come encoded; outlives the evaluator
+  /// Of an evaluation; gives null, or is empty, where its batches are launched kernel by kernel.
+  std::function<std::unique_ptr<parallel::DeviceGraph>()> make_graph = {};
 };
 
 /// Each sample's timestep comes from its field "timestep", or is its index mod kEvalTimesteps; its

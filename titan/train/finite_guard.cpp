@@ -23,15 +23,12 @@ FiniteGuard::FiniteGuard(const TrainingSection& section, parallel::Communicator&
       ranks_(ranks),
       describe_(std::move(describe)) {}
 
-void FiniteGuard::add(const at::Tensor& sample, const at::Tensor& losses) {
-  current_.push_back({sample, losses.detach()});
+at::Tensor FiniteGuard::unusable(const at::Tensor& grad_norm) {
+  return at::isfinite(grad_norm).logical_not_().to(at::kFloat);
 }
 
-at::Tensor FiniteGuard::end_step(int64_t step, const at::Tensor& grad_norm) {
-  const at::Tensor skip = at::isfinite(grad_norm).logical_not_().to(at::kFloat);
-  pending_.push_back({step, skip, std::move(current_)});
-  current_.clear();
-  return skip;
+void FiniteGuard::note(int64_t step, at::Tensor skip, std::vector<MicroBatch> batches) {
+  pending_.push_back({step, std::move(skip), std::move(batches)});
 }
 
 /// "17 (a.tar:17), 90 (b.tar:12)" of this rank's samples; empty where all are finite.

@@ -31,11 +31,16 @@ class FiniteGuard {
   FiniteGuard(const TrainingSection& section, parallel::Communicator& ranks,
               std::function<std::string(int64_t)> describe);
 
-  /// A micro-batch of the step under way: sample indices [B] int64, losses [B] on any device.
-  void add(const at::Tensor& sample, const at::Tensor& losses);
-  /// Ends a step: 1 where its gradient norm (the same on all ranks) is not finite, [] float32 on
-  /// the norm's device: what the optimizer skips by.
-  at::Tensor end_step(int64_t step, const at::Tensor& grad_norm);
+  /// 1 where a step's gradient norm (the same on all ranks) is not finite, [] float32 on its
+  /// device: what the optimizer skips by.
+  static at::Tensor unusable(const at::Tensor& grad_norm);
+
+  struct MicroBatch {
+    at::Tensor sample;  ///< [B] int64, indices
+    at::Tensor losses;  ///< [B] float32, on any device
+  };
+  /// Takes note of a step: its unusable(), its micro-batches. The tensors are looked at in check().
+  void note(int64_t step, at::Tensor skip, std::vector<MicroBatch> batches);
 
   /// Looks at the steps since the last check: those that were left out. Error: there is one and
   /// the policy is stop, or the policy is skip and max_nonfinite_steps in a row were left out.
@@ -45,9 +50,6 @@ class FiniteGuard {
   int64_t skipped() const { return skipped_; }
 
  private:
-  struct MicroBatch {
-    at::Tensor sample, losses;
-  };
   struct Step {
     int64_t step;
     at::Tensor skip;
@@ -60,7 +62,6 @@ class FiniteGuard {
   int64_t max_in_a_row_;
   parallel::Communicator& ranks_;
   std::function<std::string(int64_t)> describe_;
-  std::vector<MicroBatch> current_;
   std::vector<Step> pending_;
   int64_t skipped_ = 0;
   int64_t in_a_row_ = 0;

@@ -7,6 +7,7 @@
 #include "titan/base/log.h"
 #include "titan/metrics/jsonl.h"
 #include "titan/parallel/process_group.h"
+#include "titan/train/graphed_step.h"
 #include "titan/train/run_folder.h"
 
 namespace titan {
@@ -30,7 +31,10 @@ StatusOr<std::unique_ptr<RunEvaluation>> RunEvaluation::open(const TrainerContex
                              .seed = static_cast<std::uint64_t>(config.eval.seed),
                              .num_workers = config.dataset.num_workers,
                              .device = context.device,
-                             .encoder = encoder});
+                             .encoder = encoder,
+                             .make_graph = [&config, device = context.device] {
+                               return make_step_graph(config, device);
+                             }});
   evaluation->steps_between_ = steps_between_evaluations(config.eval.eval_freq, global_batch);
   TITAN_LOG(INFO) << "[eval] " << *config.eval.dataset << ": " << evaluation->num_samples()
                   << " samples every " << evaluation->steps_between_ << " steps ("

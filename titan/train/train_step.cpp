@@ -1,12 +1,39 @@
 #include "titan/train/train_step.h"
 
+#include <utility>
+#include <vector>
+
 #include "titan/base/trace.h"
 #include "titan/models/converters/float8.h"
+#include "titan/ops/device_kernels.h"
 #include "titan/optim/grad_norm.h"
 #include "titan/parallel/parallelize.h"
 #include "titan/train/model_setup.h"
 
 namespace titan {
+
+namespace {
+
+/// The update in plain operations on a GPU too old for titan's kernels.
+Status fit_to_device(const JobConfig& config, const parallel::EngineOptions& engine,
+                     optim::AdamWOptions& options) {
+  const bool narrow = options.state_dtype != at::kFloat ||
+                      engine.parameters.master != parallel::MasterWeights::kFloat32 ||
+                      engine.parameters.grad_dtype != at::kFloat;
+  if (narrow) {
+    return invalid_argument(
+        "[cuda] titan's update does not run on this GPU, and LibTorch's operations update float32 "
+        "alone (optimizer.state_dtype=",
+        config.optimizer.state_dtype,
+        ", optimizer.master_weights=", config.optimizer.master_weights,
+        ", training.mixed_precision_reduce=", config.training.mixed_precision_reduce,
+        "); set all of them to float32");
+  }
+  options.fused = false;
+  return ok_status();
+}
+
+}  // namespace
 
 StatusOr<std::unique_ptr<TrainStep>> TrainStep::create(const TrainStepContext& context) {
   std::unique_ptr<TrainStep> step(new TrainStep(context));
@@ -29,49 +56,78 @@ Status TrainStep::build(const TrainStepContext& context) {
   hooks_ = std::make_unique<parallel::TracedHooks>(*engine_);
   const auto& parallelize = spec.parallelize ? spec.parallelize : parallel::default_parallelize;
   TITAN_ASSIGN_OR_RETURN(runner_, parallelize(model_, mesh, config, hooks_.get()));
-  optimizer_ = std::make_unique<optim::AdamW>(engine_->parameters().units(),
-                                              optim::adamw_options(config.optimizer, seed));
+  optim::AdamWOptions update = optim::adamw_options(config.optimizer, seed);
+  if (device.is_cuda() && !ops::device_kernels())
+    TITAN_RETURN_IF_ERROR(fit_to_device(config, options, update));
+  optimizer_ = std::make_unique<optim::AdamW>(engine_->parameters().units(), std::move(update));
   if (config.ema.enable)
     ema_ = std::make_unique<optim::Ema>(engine_->parameters(), optim::ema_options(config.ema));
+  log_step_graph(config, device);
+  steps_ = std::make_unique<GraphedStep>(
+      *engine_, [this](const BatchSource& next) { return iterate(next); },
+      make_step_graph(config, device),
+      GraphedStepOptions{.device = device,
+                         .accumulation = batches.accumulation,
+                         .with_copies = optimizer_->writes_copies(),
+                         .may_fall_back = mesh.world_size() == 1});
   return ok_status();
 }
 
-at::Tensor TrainStep::micro_batch(Batch batch, FiniteGuard* guard) {
-  const at::Tensor sample = batch.sample;  // on the CPU
-  bring(batch, device_, encoder_);
+at::Tensor TrainStep::micro_batch(const Batch& batch, StepOutput& output) {
   const TrainingExample example = objective_->prepare(batch);
   return runner_->forward_backward(
       example.x_t, example.t, example.condition, [&](const at::Tensor& prediction) {
         const at::Tensor losses = objective_->loss(prediction, example);
-        if (guard != nullptr) guard->add(sample, losses);
+        output.losses.push_back(losses.detach());
         return losses.sum() / static_cast<double>(batches_.global_batch);
       });
 }
 
-StatusOr<StepResult> TrainStep::run(int64_t number, double lr,
-                                    const std::function<StatusOr<Batch>()>& next_batch,
-                                    FiniteGuard* guard) {
-  state_.begin(number, lr, ema_ ? ema_->share(number) : 0);
+/// May be recorded: nothing in here waits for the host or depends on the step but through tensors.
+StatusOr<StepOutput> TrainStep::iterate(const BatchSource& next) {
+  StepOutput output;
   engine_->begin_step(batches_.accumulation);
-  at::Tensor loss_sum;
   for (int64_t i = 0; i < batches_.accumulation; ++i) {
-    TITAN_ASSIGN_OR_RETURN(Batch batch, next_batch());
+    TITAN_ASSIGN_OR_RETURN(const Batch batch, next());
     engine_->begin_micro_batch(i);
-    const at::Tensor loss = micro_batch(std::move(batch), guard);
-    loss_sum = loss_sum.defined() ? loss_sum + loss : loss;
+    const at::Tensor loss = micro_batch(batch, output);
+    output.loss = output.loss.defined() ? output.loss + loss : loss;
   }
   {
     const TraceSpan span("finish reduction");
     engine_->finish();
   }
   const TraceSpan span("optimizer");
-  const at::Tensor norm =
+  output.loss = output.loss * static_cast<double>(dp_size_);
+  output.grad_norm =
       optim::global_grad_norm(engine_->parameters().units(),
                               [&](const at::Tensor& sum) { engine_->sum_over_shards_(sum); });
-  optimizer_->step(state_, max_norm_ > 0 ? optim::clip_coefficient(norm, max_norm_) : at::Tensor(),
-                   guard != nullptr ? guard->end_step(number, norm) : at::Tensor(), ema_.get());
-  engine_->parameters().weights_changed(/*with_copies=*/optimizer_->writes_copies());
-  return StepResult{loss_sum * static_cast<double>(dp_size_), norm, lr};
+  output.skip = FiniteGuard::unusable(output.grad_norm);
+  optimizer_->step(
+      state_, max_norm_ > 0 ? optim::clip_coefficient(output.grad_norm, max_norm_) : at::Tensor(),
+      output.skip, ema_.get());
+  return output;
+}
+
+StatusOr<StepResult> TrainStep::run(int64_t number, double lr,
+                                    const std::function<StatusOr<Batch>()>& next_batch,
+                                    FiniteGuard* guard) {
+  state_.begin(number, lr, ema_ ? ema_->share(number) : 0);
+  std::vector<at::Tensor> samples;  // on the CPU
+  const BatchSource next = [&]() -> StatusOr<Batch> {
+    TITAN_ASSIGN_OR_RETURN(Batch batch, next_batch());
+    samples.push_back(batch.sample);
+    bring(batch, device_, encoder_);
+    return batch;
+  };
+  TITAN_ASSIGN_OR_RETURN(const StepOutput output, steps_->run(next));
+  if (guard != nullptr) {
+    std::vector<FiniteGuard::MicroBatch> batches;
+    for (std::size_t i = 0; i < samples.size(); ++i)
+      batches.push_back({samples[i], output.losses[i]});
+    guard->note(number, output.skip, std::move(batches));
+  }
+  return StepResult{output.loss, output.grad_norm, lr};
 }
 
 }  // namespace titan

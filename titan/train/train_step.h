@@ -16,6 +16,7 @@
 #include "titan/protocols/model_spec.h"
 #include "titan/train/batch_plan.h"
 #include "titan/train/finite_guard.h"
+#include "titan/train/graphed_step.h"
 #include "titan/train/run_encoder.h"
 
 namespace titan {
@@ -47,7 +48,8 @@ class TrainStep {
   static StatusOr<std::unique_ptr<TrainStep>> create(const TrainStepContext& context);
 
   /// The global batch `number` (1, 2, ...) of the run, in micro-batches of `next_batch` (CPU
-  /// tensors). `guard` may be null: then an update is made whatever the gradients are.
+  /// tensors). A step whose gradients are not finite leaves weights and moments as they are;
+  /// `guard`, if not null, takes note of it.
   StatusOr<StepResult> run(int64_t number, double lr,
                            const std::function<StatusOr<Batch>()>& next_batch, FiniteGuard* guard);
 
@@ -57,6 +59,8 @@ class TrainStep {
   parallel::FlatParameters& parameters() { return engine_->parameters(); }
   optim::AdamW& optimizer() { return *optimizer_; }
   optim::Ema* ema() { return ema_.get(); }  ///< null without averages
+  /// Whether the last step was a replay of the recorded one (graphed_step.h).
+  bool replayed() const { return steps_->replayed(); }
 
  private:
   explicit TrainStep(const TrainStepContext& context)
@@ -67,7 +71,8 @@ class TrainStep {
         max_norm_(context.config.training.max_norm),
         state_(context.device) {}
   Status build(const TrainStepContext& context);
-  at::Tensor micro_batch(Batch batch, FiniteGuard* guard);
+  StatusOr<StepOutput> iterate(const BatchSource& next);
+  at::Tensor micro_batch(const Batch& batch, StepOutput& output);
 
   at::Device device_;
   const RunEncoder* encoder_;
@@ -82,6 +87,7 @@ class TrainStep {
   std::unique_ptr<optim::AdamW> optimizer_;
   std::unique_ptr<optim::Ema> ema_;
   optim::StepState state_;
+  std::unique_ptr<GraphedStep> steps_;
 };
 
 }  // namespace titan

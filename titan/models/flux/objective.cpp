@@ -85,9 +85,21 @@ at::Tensor FluxObjective::latents(const Batch& batch, const at::Tensor& epoch, s
   return scale_latents(z, options_.scaling);
 }
 
+/// A copy from the host's memory in every step would be one in a recorded step, which cannot be.
+const TextEncoding& FluxObjective::empty_for(const TextEncoding& text) const {
+  const auto place = [](at::Tensor& kept, const at::Tensor& from, const at::Tensor& like) {
+    if (!kept.defined() || kept.device() != like.device() ||
+        kept.scalar_type() != like.scalar_type())
+      kept = from.to(like.options());
+  };
+  place(empty_.t5, options_.empty.t5, text.t5);
+  place(empty_.clip, options_.empty.clip, text.clip);
+  return empty_;
+}
+
 Conditioning FluxObjective::condition(const Batch& batch, const at::Tensor& drop) const {
   TextEncoding text{field(batch, "t5_encodings"), field(batch, "clip_encodings")};
-  if (drop.defined()) text = drop_text(text, options_.empty, drop);
+  if (drop.defined()) text = drop_text(text, empty_for(text), drop);
   Conditioning result;
   result.set("txt", text.t5);
   result.set("y", text.clip);

@@ -71,9 +71,11 @@ class FluxObjective : public Objective {
  private:
   at::Tensor latents(const Batch& batch, const at::Tensor& epoch, std::uint64_t seed,
                      RandomPurpose purpose) const;
+  const TextEncoding& empty_for(const TextEncoding& text) const;
   Conditioning condition(const Batch& batch, const at::Tensor& drop) const;
 
   FluxObjectiveOptions options_;
+  mutable TextEncoding empty_;  ///< options_.empty where the batches are: copied at the first one
   std::uint64_t seed_;
 };
 
