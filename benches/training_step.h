@@ -13,6 +13,7 @@
 #include "titan/optim/adamw.h"
 #include "titan/optim/grad_norm.h"
 #include "titan/parallel/engine.h"
+#include "titan/parallel/traced_hooks.h"
 #include "titan/protocols/block_runner.h"
 
 namespace titan::benches {
@@ -30,7 +31,7 @@ class TrainingStep {
                const parallel::EngineOptions& options = {})
       : lr_(lr),
         engine_(split_into_units(*model), {}, options),
-        runner_(make_runner(std::move(model), &engine_, std::move(plan))),
+        runner_(make_runner(std::move(model), &hooks_, std::move(plan))),
         optimizer_(engine_.parameters().units(), optim::AdamWOptions{}) {}
 
   /// The loss of one step.
@@ -59,6 +60,7 @@ class TrainingStep {
  private:
   double lr_;
   parallel::ParallelEngine engine_;
+  parallel::TracedHooks hooks_{engine_};
   std::unique_ptr<BlockRunner> runner_;
   optim::AdamW optimizer_;
   optim::StepState state_{at::kCPU};

@@ -64,3 +64,28 @@ TEST_CASE("Spans of other threads do not get into a thread's trace", "[base]") {
   titan::set_current_trace(nullptr);
   REQUIRE(trace.steps().front().events.empty());
 }
+
+TEST_CASE("The last activity says where the thread is, and that it gets on", "[base]") {
+  Trace trace(1);
+  titan::set_current_trace(&trace);
+  trace.begin_step(1);
+  { const TraceSpan span("backward", 3); }
+  const std::int64_t before = trace.last_activity().count;
+  {
+    const TraceSpan wait(titan::kTraceWait, -1, 0, "all-gather");
+    trace.note("a sample");
+    const Trace::Activity activity = trace.last_activity();
+    CHECK(activity.open);
+    CHECK(std::string(activity.name) == "wait");
+    CHECK(std::string(activity.detail) == "all-gather");
+    CHECK(std::string(activity.unit_work) == "backward");
+    CHECK(activity.last_unit == 3);
+    CHECK(activity.note == "a sample");
+    CHECK(activity.count == before + 1);
+  }
+  CHECK_FALSE(trace.last_activity().open);
+  CHECK(trace.last_activity().count == before + 2);
+  trace.enter("data", -1);
+  CHECK(trace.last_activity().note.empty());
+  titan::set_current_trace(nullptr);
+}

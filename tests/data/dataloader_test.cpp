@@ -2,7 +2,11 @@
 
 #include "titan/data/dataloader.h"
 
+#include <future>
 #include <set>
+#include <thread>
+
+#include "titan/base/trace.h"
 
 #include "tests/data/fake_dataset.h"
 
@@ -192,6 +196,34 @@ TEST_CASE("Read errors that pass are retried, others stop the run", "[data]") {
   };
   CHECK_THAT(message_of((*DataLoader::create(dataset, options))->next().status()),
              Contains("thrown"));
+}
+
+TEST_CASE("A long wait notes in the trace which sample it is for", "[data]") {
+  const auto data = std::make_shared<FakeDataset>(8);
+  std::promise<void> go;
+  std::shared_future<void> released = go.get_future().share();
+  data->fail = [&](int64_t index, int) {
+    if (index == 5) released.wait();
+    return titan::ok_status();
+  };
+  auto loader = titan::DataLoader::create(
+      data, {.micro_batch = 4, .global_batch = 4, .shuffle = false, .num_workers = 3});
+  REQUIRE(loader.ok());
+  titan::Trace trace(1);
+  titan::set_current_trace(&trace);
+  REQUIRE((*loader)->next().ok());
+  std::string note;
+  std::thread watcher([&] {
+    for (int i = 0; note.empty() && i < 2000; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      note = trace.last_activity().note;
+    }
+    go.set_value();
+  });
+  REQUIRE((*loader)->next().ok());
+  watcher.join();
+  titan::set_current_trace(nullptr);
+  CHECK(note == "fake:5 (global sample 5)");
 }
 
 TEST_CASE("Sizes that do not fit are refused with their numbers", "[data]") {

@@ -4,36 +4,13 @@
 #include <fstream>
 #include <thread>
 
-#include "tests/integration/training.h"
+#include "tests/integration/operation.h"
 #include "tests/support/catch.h"
 
 using namespace titan::testing;
 using Catch::Matchers::Contains;
 
 namespace {
-
-/// One rank of two, as torchrun would start it.
-std::unique_ptr<Process> start_rank(int rank, int port, const std::vector<std::string>& arguments) {
-  std::vector<std::string> command = {kTrainBinary};
-  command.insert(command.end(), arguments.begin(), arguments.end());
-  return std::make_unique<Process>(
-      command, std::map<std::string, std::string>{{"RANK", std::to_string(rank)},
-                                                  {"LOCAL_RANK", std::to_string(rank)},
-                                                  {"WORLD_SIZE", "2"},
-                                                  {"OMP_NUM_THREADS", "1"},
-                                                  {"MASTER_ADDR", "127.0.0.1"},
-                                                  {"MASTER_PORT", std::to_string(port)}});
-}
-
-bool wait_for_steps(const std::string& run_folder, std::size_t count) {
-  for (int tries = 0; tries < 600; ++tries) {
-    if (std::filesystem::exists(run_folder + "/metrics.jsonl") &&
-        metric_lines(run_folder).size() >= count)
-      return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  }
-  return false;
-}
 
 nlohmann::json read_json(const std::filesystem::path& path) {
   std::ifstream file(path);
@@ -62,7 +39,7 @@ TEST_CASE("A rank that is killed takes the others along, which leave their trace
       run, {"--training.steps=1000000", "--metrics.log_freq=1", "--comm.train_timeout_seconds=60"});
   const auto first = start_rank(0, 29632, arguments);
   const auto second = start_rank(1, 29632, arguments);
-  REQUIRE(wait_for_steps(run, 3));
+  REQUIRE(wait_for_lines(run, 3));
   const auto began = std::chrono::steady_clock::now();
   second->signal(SIGKILL);
   const ProcessResult result = first->wait();
@@ -74,22 +51,35 @@ TEST_CASE("A rank that is killed takes the others along, which leave their trace
   REQUIRE(trace.at("reason").get<std::string>() != "");
 }
 
-TEST_CASE("A rank that hangs is named before the others give up", "[integration]") {
+TEST_CASE("A killed rank ends the others and the launcher, with exit 1", "[integration]") {
   const TemporaryFolder folder;
-  const std::string run = folder / "run";
-  const auto arguments = tiny_job(
-      run, {"--training.steps=1000000", "--metrics.log_freq=1", "--comm.train_timeout_seconds=8"});
-  const auto first = start_rank(0, 29633, arguments);
-  const auto second = start_rank(1, 29633, arguments);
-  REQUIRE(wait_for_steps(run, 3));
-  second->signal(SIGSTOP);
-  const ProcessResult result = first->wait();
-  second->signal(SIGKILL);
-  second->wait();
+  const auto launcher = start_train(
+      tiny_job(folder / "run", {"--training.steps=1000000", "--checkpoint.no-enable_checkpoint"}),
+      {{"NGPU", "2"}});
+  REQUIRE(launcher->wait_for_output("step 5", 60));
+  REQUIRE(kill(rank_of(*launcher, 1), SIGKILL) == 0);
+  const ProcessResult result = launcher->wait(60);
   INFO(result.output);
   REQUIRE(result.exit_code == 1);
-  REQUIRE_THAT(result.output, Contains("does not move: for 4 s rank 0 is in wait"));
-  REQUIRE(std::filesystem::exists(run + "/trace/rank-00000.chrome.json"));
+  REQUIRE(result.mentions("rank 1 was killed by signal 9"));
+  REQUIRE(run({"pgrep", "-f", folder / "run"}).output.empty());
+}
+
+TEST_CASE("An error on one rank ends all and says in which step and at which data",
+          "[integration]") {
+  const TemporaryFolder folder;
+  const std::string run_folder = folder / "run";
+  const auto launcher = start_train(picture_job(run_folder, folder / "data"), {{"NGPU", "2"}});
+  REQUIRE(wait_for_lines(run_folder, 3));
+  std::filesystem::remove(folder / "data/odd/3.png");
+  const ProcessResult result = launcher->wait(60);
+  INFO(result.output);
+  REQUIRE((result.exit_code == 1 || result.exit_code == 2));
+  REQUIRE_THAT(result.output, Contains("odd/3.png"));
+  REQUIRE_THAT(result.output, Contains("\n  [train] step ") || Contains("  [train] step "));
+  REQUIRE_THAT(result.output, Contains("global batch from sample "));
+  REQUIRE_THAT(result.output,
+               Contains(" failed: [data] cannot read "));  // what the other rank says
 }
 
 TEST_CASE("The trace of a healthy run tells where its time went", "[integration]") {

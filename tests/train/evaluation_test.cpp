@@ -100,6 +100,23 @@ TEST_CASE("evaluation is the same for any number of ranks and any batch size", "
   }
 }
 
+TEST_CASE("evaluation can be stopped between batches, on all ranks together", "[eval]") {
+  const auto data = std::make_shared<Samples>(43);
+  std::vector<int> calls(2, 0), cancelled(2, 0);
+  testing::run_ranks(2, [&](parallel::Communicator& ranks) {
+    FakeRunner runner;
+    int asked = 0;
+    const auto result = Evaluator(data, {.batch_size = 4}).run(runner, objective(), ranks, {}, [&] {
+      return ++asked > 3;
+    });
+    const auto r = static_cast<std::size_t>(ranks.rank());
+    calls[r] = runner.calls;
+    cancelled[r] = absl::IsCancelled(result.status()) ? 1 : 0;
+  });
+  CHECK(calls == std::vector<int>(2, 3));
+  CHECK(cancelled == std::vector<int>(2, 1));
+}
+
 TEST_CASE("evaluation repeats itself and depends on its seed", "[eval]") {
   const auto data = std::make_shared<Samples>(40);
   CHECK(evaluate(data, 8)->loss == evaluate(data, 8)->loss);

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "titan/train/launcher.h"
+#include "titan/train/restart_note.h"
 #include "titan/train/signals.h"
 
 namespace {
@@ -58,6 +59,14 @@ int main(int argc, char** argv) {
     if (rank != argv[2]) return work_until_signal(0);
     std::printf("the last words of rank %s\n", rank.c_str());
     return std::atoi(argv[3]);
+  }
+  if (mode == "attempts") {  // attempts STEP... : what each attempt marks before it fails; 0 = done
+    const int number = titan::restart_note().number;
+    const int step = number + 2 < argc ? std::atoi(argv[number + 2]) : 0;
+    std::printf("attempt %d after \"%s\", port %s\n", number, titan::restart_note().cause.c_str(),
+                env("MASTER_PORT").c_str());
+    titan::StepMark::write(step);
+    return step == 0 ? 0 : 1;
   }
   if (mode == "kill") {  // rank 1 is killed, rank 0 does not listen to SIGTERM
     if (rank == "1") raise(SIGKILL);

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <set>
 
 #include "titan/parallel/cpu_share.h"
 
@@ -29,7 +30,8 @@ std::vector<std::string> command(std::vector<std::string> arguments) {
 Variables variables(const Variables& added) {
   Variables all{{"RANK", ""},          {"WORLD_SIZE", ""},   {"LOCAL_RANK", ""},
                 {"MASTER_PORT", ""},   {"LOG_RANK", ""},     {"OMP_NUM_THREADS", ""},
-                {"SLURM_STEP_ID", ""}, {"SLURM_PROCID", ""}, {"NGPU", ""}};
+                {"SLURM_STEP_ID", ""}, {"SLURM_PROCID", ""}, {"NGPU", ""},
+                {"MAX_RESTARTS", ""}};
   for (const auto& [name, value] : added) all[name] = value;
   return all;
 }
@@ -151,4 +153,60 @@ TEST_CASE("Ranks do not outlive a killed launcher", "[train]") {
     for (int i = 0; alive(pid) && i < 1000; ++i) usleep(10000);
     REQUIRE_FALSE(alive(pid));
   }
+}
+
+TEST_CASE("A failed job is started again, with the cause and another port, until it is done",
+          "[train]") {
+  const char* ranks = GENERATE("1", "2");
+  const ProcessResult result =
+      launch({"attempts", "5", "7", "0"}, {{"NGPU", ranks}, {"MAX_RESTARTS", "3"}});
+  INFO(result.output);
+  REQUIRE(result.exit_code == 0);
+  REQUIRE_THAT(result.output, Contains("attempt 0 after \"\""));
+  REQUIRE_THAT(result.output, Contains(" failed with exit code 1\", port "));
+  REQUIRE_THAT(result.output, Contains("[launcher] restart 1 of 3 after step 5"));
+  REQUIRE_THAT(result.output, Contains("[launcher] restart 2 of 3 after step 7"));
+  REQUIRE(count(result.output, "[launcher] restart") == 2);
+  std::set<std::string> ports;
+  for (std::size_t at = result.output.find("port "); at != std::string::npos;
+       at = result.output.find("port ", at + 1))
+    ports.insert(result.output.substr(at, result.output.find('\n', at) - at));
+  REQUIRE(ports.size() == 3);
+}
+
+TEST_CASE("Attempts that fail in the same step, or too often, are the last", "[train]") {
+  const ProcessResult same =
+      launch({"attempts", "5", "8", "8", "0"}, {{"NGPU", "2"}, {"MAX_RESTARTS", "9"}});
+  INFO(same.output);
+  REQUIRE(same.exit_code == 1);
+  REQUIRE_THAT(same.output, Contains("two attempts in a row failed in step 8"));
+  REQUIRE(count(same.output, "[launcher] restart") == 2);
+  const ProcessResult often =
+      launch({"attempts", "5", "8", "11", "0"}, {{"NGPU", "2"}, {"MAX_RESTARTS", "2"}});
+  INFO(often.output);
+  REQUIRE(often.exit_code == 1);
+  REQUIRE_THAT(often.output, Contains("MAX_RESTARTS=2 are used up"));
+  const ProcessResult none = launch({"attempts", "5", "0"}, {{"NGPU", "2"}});
+  REQUIRE(none.exit_code == 1);
+  REQUIRE_FALSE(none.mentions("restart"));
+}
+
+TEST_CASE("Bad input, a stop and a bad MAX_RESTARTS start nothing again", "[train]") {
+  const ProcessResult bad = launch({"fail", "1", "2"}, {{"NGPU", "2"}, {"MAX_RESTARTS", "3"}});
+  REQUIRE(bad.exit_code == 2);
+  REQUIRE_THAT(bad.output, Contains("it would be refused again"));
+  Process job(command({"linger"}),
+              variables({{"NGPU", "2"}, {"LOG_RANK", "0,1"}, {"MAX_RESTARTS", "3"}}));
+  REQUIRE(job.wait_for_output("[rank 0] working", 30));
+  REQUIRE(job.wait_for_output("[rank 1] working", 30));
+  job.signal(SIGTERM);
+  REQUIRE(job.wait_for_output("[rank 0] stopping", 30));
+  REQUIRE(job.wait_for_output("[rank 1] stopping", 30));
+  job.signal(SIGTERM);
+  const ProcessResult stopped = job.wait(30);
+  REQUIRE(stopped.exit_code == 128 + SIGTERM);
+  REQUIRE_THAT(stopped.output, Contains("the launcher was told to stop"));
+  const ProcessResult wrong = launch({"port"}, {{"MAX_RESTARTS", "-1"}});
+  REQUIRE(wrong.exit_code == 2);
+  REQUIRE_THAT(wrong.output, Contains("MAX_RESTARTS must be a number of restarts"));
 }

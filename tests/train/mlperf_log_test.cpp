@@ -200,6 +200,35 @@ TEST_CASE("A resumed run goes on in its log", "[metrics]") {
   CHECK(after.find("0.586") == std::string::npos);  // what the first course logged later is gone
 }
 
+TEST_CASE("An evaluation that was left before its end leaves no trace in the log that goes on",
+          "[metrics]") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "mlperf.log";
+  {
+    auto log = MlperfLog::open(flux_config(), true, path, facts());
+    REQUIRE(log.ok());
+    (*log)->run_start();
+    (*log)->before_step(0);
+    (*log)->record({.step = 2, .samples = 1024, .loss = 1.5, .lr = 2e-4, .step_s = 0.25});
+    (*log)->eval_start(262'144);
+    (*log)->run_stop(false, 262'144);
+  }
+  MlperfFacts later = facts();
+  later.cursor = 262'144;
+  {
+    auto log = MlperfLog::open(flux_config(), true, path, later);
+    REQUIRE(log.ok());
+    (*log)->run_start();
+    evaluate(**log, 262'144, 0.5);
+    (*log)->run_stop(true, 262'144);
+  }
+  const auto names = keys(slurp(path));
+  for (const char* once : {"eval_start", "eval_stop", "eval_accuracy", "block_start", "block_stop"})
+    CHECK(std::count(names.begin(), names.end(), once) == 1);
+  for (const std::string& ruleset : kRulesets)
+    CHECK(judge_mllog(slurp(path), ruleset).text().empty());
+}
+
 TEST_CASE("A fresh run begins its log anew; a failed one is aborted", "[metrics]") {
   const TemporaryFolder folder;
   const std::string path = folder / "mlperf.log";

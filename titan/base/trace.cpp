@@ -37,14 +37,33 @@ void Trace::end_step() {
 
 void Trace::add(const TraceEvent& event) {
   const std::lock_guard lock(mutex_);
+  if (event.lane == TraceEvent::Lane::kHost) {
+    activity_.open = false;
+    ++activity_.count;
+  }
   // What happens between steps (evaluation, checkpoints) is not kept.
   if (count_ == 0 || ring_[(count_ - 1) % ring_.size()].end_ns != 0) return;
   ring_[(count_ - 1) % ring_.size()].events.push_back(event);
 }
 
-void Trace::enter(const char* name, int unit) {
+void Trace::enter(const char* name, int unit, const char* detail) {
   const std::lock_guard lock(mutex_);
-  activity_ = {.name = name, .unit = unit, .since_ns = now_ns()};
+  activity_.name = name;
+  activity_.detail = detail;
+  activity_.unit = unit;
+  activity_.open = true;
+  activity_.since_ns = now_ns();
+  ++activity_.count;
+  if (unit >= 0) {
+    activity_.unit_work = name;
+    activity_.last_unit = unit;
+  }
+  activity_.note.clear();
+}
+
+void Trace::note(std::string text) {
+  const std::lock_guard lock(mutex_);
+  activity_.note = std::move(text);
 }
 
 std::vector<TraceStep> Trace::steps() const {
@@ -73,11 +92,11 @@ double Trace::exposed_share() const {
   return whole == 0 ? 0 : static_cast<double>(waited) / static_cast<double>(whole);
 }
 
-TraceSpan::TraceSpan(const char* name, int unit, std::int64_t bytes)
+TraceSpan::TraceSpan(const char* name, int unit, std::int64_t bytes, const char* detail)
     : trace_(current_trace()), listener_(span_listener.load(std::memory_order_relaxed)) {
   if (listener_ != nullptr) listener_->begin(name, unit);
   if (trace_ == nullptr) return;
-  trace_->enter(name, unit);
+  trace_->enter(name, unit, detail);
   event_ = {.name = name, .unit = unit, .bytes = bytes, .begin_ns = Trace::now_ns()};
 }
 

@@ -44,15 +44,24 @@ class Trace {
   void end_step();
   void add(const TraceEvent& event);
   /// What the training thread is about to do; for whoever asks when nothing moves any more.
-  void enter(const char* name, int unit);
+  /// `detail`: of a wait, the collective that is waited for.
+  void enter(const char* name, int unit, const char* detail = "");
+  /// More about what was entered last, in words: the sample that is waited for.
+  void note(std::string text);
 
   /// The steps held, oldest first; the last may not have ended.
   std::vector<TraceStep> steps() const;
   /// What was entered last, and when (ns).
   struct Activity {
     const char* name = "";
+    const char* detail = "";
     int unit = -1;
+    bool open = false;  ///< it has not ended
     std::int64_t since_ns = 0;
+    std::int64_t count = 0;      ///< begins and ends so far: grows as long as the thread gets on
+    const char* unit_work = "";  ///< what was last begun of a unit, and of which
+    int last_unit = -1;
+    std::string note = {};
   };
   Activity last_activity() const;
   /// Share of the time of the ended steps held that the training thread waited for collectives; 0
@@ -84,7 +93,8 @@ void set_span_listener(const SpanListener* listener);
 /// Adds the time from its construction to its end.
 class TraceSpan {
  public:
-  explicit TraceSpan(const char* name, int unit = -1, std::int64_t bytes = 0);
+  explicit TraceSpan(const char* name, int unit = -1, std::int64_t bytes = 0,
+                     const char* detail = "");
   ~TraceSpan();
   TraceSpan(const TraceSpan&) = delete;
   TraceSpan& operator=(const TraceSpan&) = delete;

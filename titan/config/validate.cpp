@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "titan/config/selective_option.h"
+#include "titan/config/time_limit.h"
 
 namespace titan {
 namespace config {
@@ -82,6 +83,19 @@ void check_profiling(const ProfilingSection& c, Rules& rules) {
                 c.profiler_warmup + c.profiler_active);
 }
 
+void check_operation(const JobConfig& c, Rules& rules) {
+  StatusOr<int64_t> limit = int64_t{0};
+  if (!c.job.time_limit.empty()) limit = parse_time_limit(c.job.time_limit);
+  rules.require(limit.ok(), "job.time_limit", message_of(limit.status()));
+  rules.require(!limit.ok() || *limit == 0 || *limit > c.job.time_margin_seconds,
+                "job.time_margin_seconds", "must be less than job.time_limit (",
+                c.job.time_margin_seconds, " s of ", limit.ok() ? *limit : 0, " s)");
+  const int64_t stall = c.comm.stall_timeout_seconds;
+  rules.require(stall == 0 || c.comm.heartbeat_seconds <= static_cast<double>(stall),
+                "comm.heartbeat_seconds", "must be at most comm.stall_timeout_seconds (",
+                c.comm.heartbeat_seconds, " s, ", stall, " s)");
+}
+
 }  // namespace
 
 std::vector<Problem> find_problems(const JobConfig& config) {
@@ -92,6 +106,7 @@ std::vector<Problem> find_problems(const JobConfig& config) {
   check_optimizer(config, rules);
   check_sampling(config, rules);
   check_profiling(config.profiling, rules);
+  check_operation(config, rules);
   rules.require(!config.checkpoint.folder.empty(), "checkpoint.folder", "must not be empty");
   rules.require(!config.metrics.save_tb_folder.empty(), "metrics.save_tb_folder",
                 "must not be empty");

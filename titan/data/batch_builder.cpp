@@ -1,15 +1,20 @@
 #include "titan/data/batch_builder.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <exception>
 #include <iterator>
 
 #include <ATen/ATen.h>
 
+#include "titan/base/trace.h"
+
 namespace titan {
 
 namespace {
+
+constexpr std::chrono::milliseconds kLongWait{500};  // then somebody may want to know for what
 
 at::Tensor empty_batch(int64_t num_slots, at::IntArrayRef sizes, at::ScalarType type) {
   std::vector<int64_t> whole = {num_slots};
@@ -21,7 +26,11 @@ at::Tensor empty_batch(int64_t num_slots, at::IntArrayRef sizes, at::ScalarType 
 
 BatchBuilder::BatchBuilder(int64_t num_slots, int64_t cursor,
                            const std::vector<FieldLayout>& layout)
-    : num_slots_(num_slots), remaining_(num_slots), errors_(num_slots), broken_by_slot_(num_slots) {
+    : num_slots_(num_slots),
+      remaining_(num_slots),
+      came_(num_slots),
+      errors_(num_slots),
+      broken_by_slot_(num_slots) {
   batch_.cursor = cursor;
   batch_.sample = at::empty({num_slots}, at::kLong);
   batch_.epoch = at::empty({num_slots}, at::kLong);
@@ -51,6 +60,7 @@ void BatchBuilder::put(int64_t i, StatusOr<FilledSlot> filled) {
     batch_.keys[i] = std::move(filled->sample.key);
   }
   const std::lock_guard<std::mutex> lock(mutex_);
+  came_[i] = true;
   errors_[i] = std::move(status);
   if (--remaining_ == 0) complete_.notify_all();
 }
@@ -93,9 +103,22 @@ Status BatchBuilder::copy_fields(int64_t i, const Sample& sample) {
   return ok_status();
 }
 
-StatusOr<Batch> BatchBuilder::take() {
+/// Unlocks meanwhile: a data set's names may take a look at its index.
+void BatchBuilder::note_missing(const std::function<std::string(int64_t)>& name,
+                                std::unique_lock<std::mutex>& lock) const {
+  Trace* const trace = current_trace();
+  const auto missing = std::find(came_.begin(), came_.end(), false);
+  if (trace == nullptr || !name || missing == came_.end()) return;
+  const int64_t slot = missing - came_.begin(), more = remaining_ - 1;
+  lock.unlock();
+  trace->note(name(slot) + (more > 0 ? " and " + std::to_string(more) + " more" : ""));
+  lock.lock();
+}
+
+StatusOr<Batch> BatchBuilder::take(const std::function<std::string(int64_t slot)>& name) {
   std::unique_lock<std::mutex> lock(mutex_);
-  complete_.wait(lock, [this] { return remaining_ == 0; });
+  while (!complete_.wait_for(lock, kLongWait, [this] { return remaining_ == 0; }))
+    note_missing(name, lock);
   for (std::vector<std::string>& slot : broken_by_slot_)
     broken_.insert(broken_.end(), std::make_move_iterator(slot.begin()),
                    std::make_move_iterator(slot.end()));

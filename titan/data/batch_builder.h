@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -29,8 +30,8 @@ class BatchBuilder {
   void put(int64_t i, StatusOr<FilledSlot> filled);
 
   /// Waits until every slot has come. The batch, or the error of the lowest slot that has one.
-  /// Once.
-  StatusOr<Batch> take();
+  /// Once. A wait that lasts notes in the thread's trace what it waits for, as `name` calls slots.
+  StatusOr<Batch> take(const std::function<std::string(int64_t slot)>& name = {});
   /// After take(): what was skipped, in slot order.
   const std::vector<std::string>& broken() const { return broken_; }
 
@@ -40,6 +41,8 @@ class BatchBuilder {
     std::byte* begin;
     std::size_t stride;
   };
+  void note_missing(const std::function<std::string(int64_t)>& name,
+                    std::unique_lock<std::mutex>& lock) const;
   Status store(int64_t i, const FilledSlot& filled);
   Status copy_fields(int64_t i, const Sample& sample);
 
@@ -49,6 +52,7 @@ class BatchBuilder {
   std::mutex mutex_;
   std::condition_variable complete_;
   int64_t remaining_;
+  std::vector<bool> came_;  ///< by slot
   std::vector<Status> errors_;
   std::vector<std::vector<std::string>> broken_by_slot_;
   std::vector<std::string> broken_;

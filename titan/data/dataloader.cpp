@@ -39,11 +39,12 @@ class OrderedLoader : public DataLoader {
 
   StatusOr<Batch> next() override {
     TITAN_RETURN_IF_ERROR(failure_);
-    const std::shared_ptr<BatchBuilder> builder = std::move(pending_.front());
+    const auto [builder, first_slot] = std::move(pending_.front());
     pending_.pop_front();
     schedule_next();
     const auto start = std::chrono::steady_clock::now();
-    StatusOr<Batch> batch = builder->take();
+    StatusOr<Batch> batch =
+        builder->take([&](int64_t i) { return slot_name(*dataset_, order_, first_slot + i); });
     stats_.wait_s +=
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     failure_ = count(*builder);
@@ -55,6 +56,10 @@ class OrderedLoader : public DataLoader {
   DataLoaderStats stats() const override { return stats_; }
 
  private:
+  struct Pending {
+    std::shared_ptr<BatchBuilder> builder;
+    int64_t first_slot;
+  };
   /// Where micro-batch `number` of this rank lies.
   struct Slots {
     int64_t cursor;  ///< of its global batch
@@ -77,7 +82,7 @@ class OrderedLoader : public DataLoader {
     const auto [cursor, first_slot] = slots_of(scheduled_);
     ++scheduled_;
     auto builder = std::make_shared<BatchBuilder>(options_.micro_batch, cursor, layout_);
-    pending_.push_back(builder);
+    pending_.push_back({builder, first_slot});
     for (int64_t i = 0; i < options_.micro_batch; ++i)
       pool_.submit([this, builder, i, slot = first_slot + i] {
         builder->put(i, fill_slot(*dataset_, order_, options_.seed, slot, builder->places(i)));
@@ -109,7 +114,7 @@ class OrderedLoader : public DataLoader {
   std::vector<FieldLayout> layout_;
   DataOrder order_;
   ReadAheadPlan read_ahead_;
-  std::deque<std::shared_ptr<BatchBuilder>> pending_;
+  std::deque<Pending> pending_;
   int64_t scheduled_ = 0;
   DataLoaderStats stats_;
   std::string last_broken_;

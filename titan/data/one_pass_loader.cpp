@@ -54,7 +54,9 @@ StatusOr<PassBatch> OnePassLoader::next() {
   const Pending pending = std::move(pending_.front());
   pending_.pop_front();
   schedule_next();
-  TITAN_ASSIGN_OR_RETURN(Batch batch, pending.builder->take());
+  TITAN_ASSIGN_OR_RETURN(Batch batch, pending.builder->take([&](int64_t i) {
+    return slot_name(*dataset_, order_, pending.first + i);
+  }));
   if (!pending.builder->broken().empty()) {
     return data_loss("[eval] an evaluation sample cannot be read, and none may be left out: ",
                      pending.builder->broken().front());

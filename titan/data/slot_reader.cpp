@@ -47,6 +47,10 @@ std::string named_problem(const Dataset& dataset, int64_t index, const Status& s
   return why.find(name) != std::string::npos ? why : name + ": " + why;
 }
 
+std::string slot_name(const Dataset& dataset, const DataOrder& order, int64_t slot) {
+  return str_cat(dataset.describe(order.sample(order.place(slot))), " (global sample ", slot, ")");
+}
+
 bool is_broken_sample(const Status& status) {
   return status.code() == absl::StatusCode::kDataLoss ||
          status.code() == absl::StatusCode::kInvalidArgument;

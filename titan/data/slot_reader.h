@@ -28,6 +28,10 @@ struct FilledSlot {
 StatusOr<FilledSlot> fill_slot(const Dataset& dataset, const DataOrder& order, std::uint64_t seed,
                                int64_t slot, const std::vector<std::byte*>& places = {});
 
+/// The sample of `slot` for messages, with its place: "shapes-0001.tar:000123.jpg (global sample
+/// 96)".
+std::string slot_name(const Dataset& dataset, const DataOrder& order, int64_t slot);
+
 /// Reads one sample as fill_slot does, without a replacement: kUnavailable is retried three times;
 /// an exception becomes kInternal.
 StatusOr<Sample> read_sample(const Dataset& dataset, int64_t index, const DrawKey& key);

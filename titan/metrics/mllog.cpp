@@ -118,6 +118,7 @@ StatusOr<MllogRest> cut_mllog_back(const std::string& path, int64_t samples) {
   MllogRest rest;
   std::string kept;
   std::string line;
+  std::size_t evaluation_at = std::string::npos;  // in `kept`, of one that has begun and not ended
   while (std::getline(file, line)) {
     const MllogValue object = object_of(line);
     if (!object.is_object() || !object.contains("key")) continue;  // torn by a crash
@@ -126,9 +127,13 @@ StatusOr<MllogRest> cut_mllog_back(const std::string& path, int64_t samples) {
     if (key == "run_start") rest.run_started = true;
     if (key == "block_start") rest.block_open = true;
     if (key == "block_stop") rest.block_open = false;
+    if (key == "eval_start") evaluation_at = kept.size();
+    if (key == "eval_stop") evaluation_at = std::string::npos;
     kept += line + '\n';
   }
   file.close();
+  if (evaluation_at != std::string::npos)
+    kept.erase(evaluation_at, kept.find('\n', evaluation_at) + 1 - evaluation_at);
   if (!rest.run_started) {
     kept.clear();
     rest = {};

@@ -75,7 +75,8 @@ struct MllogRest {
 };
 
 /// Prepares the log of a run that goes on from `samples`: removes run_stop and what happened later
-/// (metadata's samples_count above `samples`), in one atomic replacement. No file, or one that ends
+/// (metadata's samples_count above `samples`), and the start of an evaluation that was left before
+/// its end, which is made again; in one atomic replacement. No file, or one that ends
 /// before run_start, leaves an empty log.
 StatusOr<MllogRest> cut_mllog_back(const std::string& path, int64_t samples);
 

@@ -73,7 +73,7 @@ void PendingCollective::wait() {
   if (!work_) return;
   const c10::intrusive_ptr<c10d::Work> work = std::move(work_);
   {
-    const TraceSpan span(kTraceWait);
+    const TraceSpan span(kTraceWait, /*unit=*/-1, /*bytes=*/0, /*detail=*/event_.name);
     translate_errors(what_, [&] { work->wait(); });
   }
   event_.end_ns = Trace::now_ns();

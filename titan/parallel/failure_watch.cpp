@@ -1,5 +1,6 @@
 #include "titan/parallel/failure_watch.h"
 
+#include <algorithm>
 #include <sstream>
 #include <utility>
 
@@ -27,6 +28,10 @@ RankFailure decode(const std::string& text) {
 
 }  // namespace
 
+std::string RankFailure::text() const {
+  return cause.starts_with("[stall]") ? cause : str_cat("rank ", rank, " failed: ", cause);
+}
+
 RankFailure post_failure(c10d::Store& store, const RankFailure& failure) {
   return decode(store.compareSet(kFailureKey, std::string(), encode(failure)));
 }
@@ -36,11 +41,11 @@ std::optional<RankFailure> read_failure(c10d::Store& store) {
   return decode(store.get_to_str(kFailureKey));
 }
 
-void await_witnesses(c10d::Store& store, int rank, int world_size,
-                     std::chrono::milliseconds limit) {
+void await_witnesses(c10d::Store& store, int rank, int world_size, std::chrono::milliseconds limit,
+                     const std::vector<int>& deaf) {
   const auto deadline = std::chrono::steady_clock::now() + limit;
   for (int other = 0; other < world_size; ++other) {
-    if (other == rank) continue;
+    if (other == rank || std::find(deaf.begin(), deaf.end(), other) != deaf.end()) continue;
     while (!store.check({witness_key(other)}) && std::chrono::steady_clock::now() < deadline) {
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include <torch/csrc/distributed/c10d/Store.hpp>
 
@@ -21,15 +22,19 @@ struct RankFailure {
   int rank = 0;
   int exit_code = 1;
   std::string cause;
+
+  /// "rank 2 failed: ..."; a stall names its ranks itself.
+  std::string text() const;
 };
 
 /// Writes the failure unless another rank was first; returns the first.
 RankFailure post_failure(c10d::Store& store, const RankFailure& failure);
 /// The failure that was posted, if any.
 std::optional<RankFailure> read_failure(c10d::Store& store);
-/// Waits until every other rank's watch has seen the failure, or the time is up. The rank that
-/// serves the store does this before it exits, for the store goes with it.
-void await_witnesses(c10d::Store& store, int rank, int world_size, std::chrono::milliseconds limit);
+/// Waits until every other rank's watch (but those of `deaf`) has seen the failure, or the time is
+/// up. The rank that serves the store does this before it exits, for the store goes with it.
+void await_witnesses(c10d::Store& store, int rank, int world_size, std::chrono::milliseconds limit,
+                     const std::vector<int>& deaf = {});
 
 /// Polls the store in a thread of its own until it is destroyed.
 class FailureWatch {

@@ -4,8 +4,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <future>
 #include <iostream>
 #include <numeric>
+#include <thread>
 #include <utility>
 
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
@@ -15,12 +17,14 @@
 #include "titan/base/log.h"
 #include "titan/parallel/backend_registry.h"
 #include "titan/parallel/cpu_share.h"
+#include "titan/parallel/store_board.h"
 
 namespace titan::parallel {
 namespace {
 
 constexpr std::chrono::seconds kPartingTimeout{30};  // between ranks that have all finished
 constexpr std::chrono::seconds kWitnessTimeout{3};   // for watches that poll five times a second
+constexpr std::chrono::seconds kReportTimeout{kWitnessTimeout + std::chrono::seconds(2)};
 
 std::string env_or_empty(const char* name) {
   const char* value = std::getenv(name);
@@ -91,7 +95,7 @@ Status ProcessGroupGuard::open() {
   if (store_) {
     const RankFailure first = report_failure(message_of(status), exit_code_for(status));
     if (first.rank != rank()) {
-      return internal_error("[parallel] rank ", first.rank, " failed: ", first.cause);
+      return internal_error("[parallel] ", first.text());
     }
   } else {
     closed_ = true;
@@ -153,8 +157,9 @@ void ProcessGroupGuard::connect() {
   const RankEnv& env = options_.env;
   watch_ = std::make_unique<FailureWatch>(
       store_->clone(), env.rank, [this, rank = env.rank](const RankFailure& failure) {
-        TITAN_LOG(ERROR) << "[parallel] rank " << failure.rank << " failed: " << failure.cause
-                         << "; rank " << rank << " ends";
+        const std::string cause = failure.text();  // a stall's has a line for every rank
+        TITAN_LOG(ERROR) << "[parallel] " << cause.substr(0, cause.find('\n')) << "; rank " << rank
+                         << " ends";
         {
           const std::lock_guard lock(last_words_mutex_);
           if (last_words_) last_words_(failure);
@@ -203,18 +208,36 @@ void ProcessGroupGuard::on_peer_failure(std::function<void(const RankFailure&)> 
   last_words_ = std::move(last_words);
 }
 
+std::unique_ptr<BeatBoard> ProcessGroupGuard::open_board() {
+  if (!store_) return nullptr;
+  return open_store_board(store_->clone(), rank(), world_size(), serves_store_);
+}
+
 RankFailure ProcessGroupGuard::report_failure(const std::string& cause, int exit_code) noexcept {
-  RankFailure first{.rank = rank(), .exit_code = exit_code, .cause = cause};
-  if (closed_ || failed_ || !store_) return first;
+  const RankFailure own{.rank = rank(), .exit_code = exit_code, .cause = cause};
+  if (closed_ || failed_ || !store_) return own;
   failed_ = true;
   try {
-    first = post_failure(*store_, first);
-    if (serves_store_) await_witnesses(*store_, rank(), world_size(), kWitnessTimeout);
+    // On a thread of its own: a frozen rank 0 leaves a call to its store without an answer.
+    auto first = std::make_shared<std::promise<RankFailure>>();
+    std::future<RankFailure> answer = first->get_future();
+    std::thread([first, own, store = store_, serves = serves_store_, ranks = world_size()] {
+      try {
+        const RankFailure posted = post_failure(*store, own);
+        if (serves) await_witnesses(*store, own.rank, ranks, kWitnessTimeout);
+        first->set_value(posted);
+      } catch (...) {
+        first->set_exception(std::current_exception());
+      }
+    }).detach();
+    if (answer.wait_for(kReportTimeout) == std::future_status::ready) return answer.get();
+    TITAN_LOG(WARNING) << "[parallel] rank 0's store does not answer: the other ranks could not be "
+                          "told of this failure";
   } catch (const std::exception& error) {
     TITAN_LOG(WARNING) << "[parallel] the other ranks could not be told of this failure: "
                        << first_line(error);
   }
-  return first;
+  return own;
 }
 
 void ProcessGroupGuard::close() {

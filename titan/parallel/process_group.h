@@ -18,6 +18,8 @@
 
 namespace titan::parallel {
 
+class BeatBoard;
+
 struct ProcessGroupOptions {
   RankEnv env;
   at::Device device = at::kCPU;            ///< of open_group: Gloo for cpu, NCCL for cuda
@@ -61,8 +63,13 @@ class ProcessGroupGuard {
   /// an empty function takes it back. What it uses must be there until then.
   void on_peer_failure(std::function<void(const RankFailure&)> last_words);
 
+  /// Where heartbeats go, with a connection of its own; null in a job of one rank. Its end_job() is
+  /// report_failure() for whoever is not the training thread.
+  std::unique_ptr<BeatBoard> open_board();
+
   /// Tells the other ranks why this one ends and which exit code the job should have; returns the
-  /// failure that was first (this one or another rank's). Does not end this process.
+  /// failure that was first (this one or another rank's). Gives up after a few seconds where the
+  /// store does not answer. Does not end this process.
   RankFailure report_failure(const std::string& cause, int exit_code) noexcept;
 
   /// Orderly end; every rank calls it after its last collective.

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "titan/base/log.h"
+#include "titan/base/trace.h"
 #include "titan/data/one_pass_loader.h"
 #include "titan/parallel/communicator.h"
 #include "titan/plan/data_view.h"
@@ -45,9 +46,15 @@ struct Measured {
   at::Tensor loss, timestep;
 };
 
+StatusOr<PassBatch> next_batch(OnePassLoader& loader) {
+  const TraceSpan span("data");
+  return loader.next();
+}
+
 Status measure(const Dataset& dataset, OnePassLoader& loader, const EvaluatorOptions& options,
                BlockRunner& runner, const Objective& objective, int num_ranks,
-               const std::function<void(int64_t, int64_t)>& progress, Measured& measured) {
+               const std::function<void(int64_t, int64_t)>& progress,
+               const std::function<bool()>& stop, Measured& measured) {
   GraphedLosses losses_of(
       [&](const Batch& batch, const at::Tensor& timestep) {
         const TrainingExample example = objective.prepare_evaluation(batch, timestep, options.seed);
@@ -55,7 +62,8 @@ Status measure(const Dataset& dataset, OnePassLoader& loader, const EvaluatorOpt
       },
       options.make_graph ? options.make_graph() : nullptr, /*may_fall_back=*/num_ranks == 1);
   for (int64_t round = 0; round < loader.rounds(); ++round) {
-    TITAN_ASSIGN_OR_RETURN(PassBatch pass, loader.next());
+    if (stop && stop()) return {absl::StatusCode::kCancelled, "[eval] stopped"};
+    TITAN_ASSIGN_OR_RETURN(PassBatch pass, next_batch(loader));
     TITAN_ASSIGN_OR_RETURN(const at::Tensor timestep, timesteps_of(pass.batch, dataset));
     const int64_t count = pass.batch.size();
     bring(pass.batch, options.device, options.encoder);
@@ -123,7 +131,8 @@ int64_t Evaluator::num_samples() const { return samples_to_read(*dataset_, optio
 
 StatusOr<EvaluationResult> Evaluator::run(
     BlockRunner& runner, const Objective& objective, parallel::Communicator& ranks,
-    const std::function<void(int64_t done, int64_t all)>& progress) const {
+    const std::function<void(int64_t done, int64_t all)>& progress,
+    const std::function<bool()>& stop) const {
   const auto start = std::chrono::steady_clock::now();
   OnePassLoader loader(dataset_, {.batch_size = options_.batch_size,
                                   .num_samples = options_.num_samples,
@@ -134,8 +143,8 @@ StatusOr<EvaluationResult> Evaluator::run(
   Measured measured(loader.num_samples());
   // A rank that fails here leaves at once: the failure watch then ends the others, which would wait
   // for its losses.
-  TITAN_RETURN_IF_ERROR(
-      measure(*dataset_, loader, options_, runner, objective, ranks.size(), progress, measured));
+  TITAN_RETURN_IF_ERROR(measure(*dataset_, loader, options_, runner, objective, ranks.size(),
+                                progress, stop, measured));
   // Every sample was measured by one rank and is zero on the others, so the sums are exact.
   ranks.all_reduce_(measured.loss);
   ranks.all_reduce_(measured.timestep);

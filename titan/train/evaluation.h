@@ -58,11 +58,14 @@ class Evaluator {
   Evaluator(std::shared_ptr<const Dataset> dataset, EvaluatorOptions options);
 
   /// All ranks of `ranks` call (small messages on the CPU). The model is in evaluation mode.
-  /// `progress`, if given, is told samples done and all. Errors, on the rank that meets them: a
-  /// sample that cannot be read, a timestep outside 0 .. kEvalTimesteps - 1 (sample named).
+  /// `progress`, if given, is told samples done and all. `stop`, if given, is asked before each
+  /// batch, on all ranks together, and must answer the same on all: true ends with kCancelled.
+  /// Errors, on the rank that meets them: a sample that cannot be read, a timestep outside 0 ..
+  /// kEvalTimesteps - 1 (sample named).
   StatusOr<EvaluationResult> run(
       BlockRunner& runner, const Objective& objective, parallel::Communicator& ranks,
-      const std::function<void(int64_t done, int64_t all)>& progress = {}) const;
+      const std::function<void(int64_t done, int64_t all)>& progress = {},
+      const std::function<bool()>& stop = {}) const;
 
   int64_t num_samples() const;
   const std::shared_ptr<const Dataset>& dataset() const { return dataset_; }

@@ -22,6 +22,7 @@
 #include "titan/parallel/device_services.h"
 #include "titan/parallel/libtorch_log.h"
 #include "titan/parallel/process_group.h"
+#include "titan/train/deadline.h"
 #include "titan/train/kernel_settings.h"
 #include "titan/train/launcher.h"
 #include "titan/train/rank_agreement.h"
@@ -127,6 +128,7 @@ std::optional<int> check_settings(const JobProgram& program, const StatusOr<Load
 }  // namespace
 
 int job_main(int argc, char** argv, const JobProgram& program) {
+  job_began_s();  // a time limit counts from here
   const std::vector<std::string> arguments(argv + 1 + program.leading_words, argv + argc);
   const StatusOr<LoadedConfig> loaded =
       load_config(program.settings.value_or(arguments), {.default_config = program.default_config});

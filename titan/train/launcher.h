@@ -16,7 +16,11 @@ namespace titan {
 /// shown, warnings and errors are shown of all; on a terminal a single shown rank writes to it
 /// directly, so that its progress bar works. SIGINT, SIGTERM, SIGUSR1, SIGUSR2 go to all ranks.
 /// When a rank fails, its last lines are shown, the others get SIGTERM and 10 s later SIGKILL. Exit
-/// code: of the first rank to fail, 1 if a signal killed it, 2 for a bad NGPU.
+/// code: of the first rank to fail, 1 if a signal killed it, 2 for a bad NGPU or MAX_RESTARTS.
+///
+/// With MAX_RESTARTS=n (also for one rank) a job that fails is started again, up to n times, on
+/// another port; ranks resume from their last checkpoint. Not after exit code 2, nor when the
+/// launcher was told to stop, nor when two attempts in a row fail in the same step.
 std::optional<int> launch_ranks_if_asked(int argc, char** argv);
 
 }  // namespace titan

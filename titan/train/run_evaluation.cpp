@@ -45,8 +45,8 @@ StatusOr<std::unique_ptr<RunEvaluation>> RunEvaluation::open(const TrainerContex
   return evaluation;
 }
 
-StatusOr<EvaluationResult> RunEvaluation::run(BlockRunner& runner,
-                                              const Objective& objective) const {
+StatusOr<EvaluationResult> RunEvaluation::run(BlockRunner& runner, const Objective& objective,
+                                              const std::function<bool()>& stop) const {
   auto last_said = std::chrono::steady_clock::now();
   const auto progress = [&](int64_t done, int64_t all) {
     const auto now = std::chrono::steady_clock::now();
@@ -54,7 +54,7 @@ StatusOr<EvaluationResult> RunEvaluation::run(BlockRunner& runner,
     last_said = now;
     TITAN_LOG(INFO) << "[eval] " << done << " of " << all << " samples";
   };
-  return evaluator_->run(runner, objective, context_.ranks.control(), progress);
+  return evaluator_->run(runner, objective, context_.ranks.control(), progress, stop);
 }
 
 bool RunEvaluation::meets_target(const EvaluationResult& result) const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -30,8 +31,10 @@ class RunEvaluation {
   }
   int64_t num_samples() const { return evaluator_ ? evaluator_->num_samples() : 0; }
 
-  /// All ranks call; the model is in evaluation mode. Long passes tell their progress.
-  StatusOr<EvaluationResult> run(BlockRunner& runner, const Objective& objective) const;
+  /// All ranks call; the model is in evaluation mode. Long passes tell their progress. `stop`: see
+  /// Evaluator::run.
+  StatusOr<EvaluationResult> run(BlockRunner& runner, const Objective& objective,
+                                 const std::function<bool()>& stop) const;
   /// Whether the loss is at or below eval.target_eval_loss.
   bool meets_target(const EvaluationResult& result) const;
 

@@ -50,6 +50,7 @@ Status write_run_info(const RunFolder& folder, const RunInfo& info) {
       {"sample_fields", info.sample_fields},
       {"num_classes", info.num_classes},
       {"class_names", info.class_names},
+      {"restarts", info.restarts},
   };
   return write_file_atomically(folder.info_path().string(), json.dump(2) + "\n");
 }

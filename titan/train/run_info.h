@@ -24,6 +24,7 @@ struct RunInfo {
   std::map<std::string, std::vector<int64_t>> sample_fields;
   int64_t num_classes = 0;
   std::vector<std::string> class_names;
+  int restarts = 0;  ///< attempts of this job before this one (MAX_RESTARTS)
 };
 
 /// Revision of the source this library was built from; "unknown" outside a git checkout.

@@ -38,13 +38,16 @@ bool RunPictures::due(int64_t step) const {
   return regular_ && (step % config.sampling.freq == 0 || step == config.training.steps);
 }
 
-Status RunPictures::draw(BlockRunner& runner, int64_t step) const {
-  return regular_->write(runner, context_.run_folder.sample_path(step).string());
+Status RunPictures::draw(BlockRunner& runner, int64_t step,
+                         const std::function<bool()>& stop) const {
+  return regular_->write(runner, context_.run_folder.sample_path(step).string(), stop);
 }
 
-Status RunPictures::draw_after_evaluation(BlockRunner& runner, int64_t step) const {
+Status RunPictures::draw_after_evaluation(BlockRunner& runner, int64_t step,
+                                          const std::function<bool()>& stop) const {
   const std::string& folder = context_.config.eval.save_img_folder;
-  return after_evaluation_->write(runner, context_.run_folder.sample_path(step, folder).string());
+  return after_evaluation_->write(runner, context_.run_folder.sample_path(step, folder).string(),
+                                  stop);
 }
 
 }  // namespace titan

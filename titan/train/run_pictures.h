@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 
 #include "titan/base/status.h"
@@ -24,9 +25,11 @@ class RunPictures {
   /// Whether every evaluation is followed by a grid.
   bool after_evaluation() const { return after_evaluation_ != nullptr; }
 
-  /// All ranks call; the model is in evaluation mode. Rank 0 writes the PNG.
-  Status draw(BlockRunner& runner, int64_t step) const;
-  Status draw_after_evaluation(BlockRunner& runner, int64_t step) const;
+  /// All ranks call; the model is in evaluation mode. Rank 0 writes the PNG. `stop`: see
+  /// draw_samples.
+  Status draw(BlockRunner& runner, int64_t step, const std::function<bool()>& stop) const;
+  Status draw_after_evaluation(BlockRunner& runner, int64_t step,
+                               const std::function<bool()>& stop) const;
 
  private:
   TrainerContext context_;

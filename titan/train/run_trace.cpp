@@ -8,38 +8,25 @@
 
 namespace titan {
 
-RunTrace::RunTrace(const TraceSection& config, metrics::TraceOwner owner, std::string folder,
-                   std::chrono::milliseconds stall_after)
+RunTrace::RunTrace(const TraceSection& config, metrics::TraceOwner owner, std::string folder)
     : config_(config),
       owner_(std::move(owner)),
       folder_(std::move(folder)),
-      stall_after_(stall_after),
       trace_(config.keep_steps) {
-  if (!config_.enable) return;
-  set_current_trace(&trace_);
-  watcher_ = std::thread([this] { watch(); });
+  if (config_.enable) set_current_trace(&trace_);
 }
 
 RunTrace::~RunTrace() {
-  if (!config_.enable) return;
-  set_current_trace(nullptr);
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-  }
-  wake_.notify_all();
-  watcher_.join();
+  if (config_.enable) set_current_trace(nullptr);
 }
 
 void RunTrace::begin_step(int64_t step) {
   step_ = step;
   trace_.begin_step(step);
   trace_.enter("step", -1);
-  in_step_ = true;
 }
 
 void RunTrace::end_step() {
-  in_step_ = false;
   trace_.end_step();
   if (take_trace_request()) {
     write("asked for by SIGUSR2");
@@ -49,6 +36,12 @@ void RunTrace::end_step() {
   }
 }
 
+std::string RunTrace::unit_name(int unit) const {
+  const auto number = static_cast<std::size_t>(unit);
+  if (unit < 0) return {};
+  return number < owner_.units.size() ? owner_.units[number] : std::to_string(unit);
+}
+
 void RunTrace::write(const std::string& reason) noexcept {
   if (!config_.enable) return;
   try {
@@ -56,32 +49,11 @@ void RunTrace::write(const std::string& reason) noexcept {
     if (const Status status = metrics::write_trace(trace_, owner_, folder_, reason); !status.ok()) {
       TITAN_LOG(WARNING) << "[trace] " << message_of(status);
     } else {
-      TITAN_LOG(INFO) << "[trace] written to " << folder_ << " (" << reason << ")";
+      TITAN_LOG(INFO) << "[trace] written to " << folder_ << " ("
+                      << reason.substr(0, reason.find('\n')) << ")";
     }
   } catch (const std::exception& error) {
     TITAN_LOG(WARNING) << "[trace] could not be written: " << error.what();
-  }
-}
-
-void RunTrace::watch() {
-  bool reported = false;
-  std::unique_lock lock(mutex_);
-  while (!wake_.wait_for(lock, std::min(stall_after_ / 4, std::chrono::milliseconds(1000)),
-                         [this] { return stopping_; })) {
-    const Trace::Activity activity = trace_.last_activity();
-    const std::chrono::nanoseconds idle(Trace::now_ns() - activity.since_ns);
-    if (!in_step_ || idle < stall_after_) {
-      reported = false;
-      continue;
-    }
-    if (std::exchange(reported, true)) continue;
-    const auto unit = static_cast<std::size_t>(activity.unit);
-    const std::string where =
-        activity.unit >= 0 && unit < owner_.units.size() ? " of " + owner_.units[unit] : "";
-    TITAN_LOG(WARNING) << "[trace] step " << step_ << " does not move: for "
-                       << std::chrono::duration_cast<std::chrono::seconds>(idle).count()
-                       << " s rank " << owner_.rank << " is in " << activity.name << where;
-    write("stall");
   }
 }
 

@@ -1,13 +1,8 @@
-// run_trace.h: a run's trace: when it is written, and who is told that nothing moves. No torch.
+// run_trace.h: a run's trace, and when it is written. No torch.
 #pragma once
 
-#include <atomic>
-#include <chrono>
-#include <condition_variable>
 #include <mutex>
 #include <string>
-#include <thread>
-#include <vector>
 
 #include "titan/base/trace.h"
 #include "titan/config/job_config.h"
@@ -19,10 +14,8 @@ namespace titan {
 /// Without trace.enable nothing is recorded or written.
 class RunTrace {
  public:
-  /// `folder`: the run's trace/. A step in which nothing is entered for `stall_after` is a stall:
-  /// it is reported and the trace written, once, by a thread of this object.
-  RunTrace(const TraceSection& config, metrics::TraceOwner owner, std::string folder,
-           std::chrono::milliseconds stall_after);
+  /// `folder`: the run's trace/.
+  RunTrace(const TraceSection& config, metrics::TraceOwner owner, std::string folder);
   ~RunTrace();
   RunTrace(const RunTrace&) = delete;
   RunTrace& operator=(const RunTrace&) = delete;
@@ -35,21 +28,19 @@ class RunTrace {
   /// See Trace::exposed_share.
   double exposed_share() const { return trace_.exposed_share(); }
 
- private:
-  void watch();
+  bool enabled() const { return config_.enable; }
+  /// From any thread.
+  Trace::Activity last_activity() const { return trace_.last_activity(); }
+  /// Name of a unit; empty for -1.
+  std::string unit_name(int unit) const;
 
+ private:
   TraceSection config_;
   metrics::TraceOwner owner_;
   std::string folder_;
-  std::chrono::milliseconds stall_after_;
   Trace trace_;
   int64_t step_ = 0;
-  std::atomic<bool> in_step_ = false;
   std::mutex write_mutex_;
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  bool stopping_ = false;
-  std::thread watcher_;
 };
 
 }  // namespace titan

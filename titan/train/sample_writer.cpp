@@ -30,7 +30,8 @@ SampleWriter::SampleWriter(const TrainerContext& context, const ModelSpec& spec,
       encoder_(encoder == nullptr ? nullptr : &encoder->encoder()),
       seed_(seed) {}
 
-Status SampleWriter::write(BlockRunner& runner, const std::string& path) const {
+Status SampleWriter::write(BlockRunner& runner, const std::string& path,
+                           const std::function<bool()>& stop) const {
   const SamplingSection& config = context_.config.sampling;
   SamplePlan plan{.guidance = config.guidance,
                   .steps = config.steps,
@@ -52,7 +53,7 @@ Status SampleWriter::write(BlockRunner& runner, const std::string& path) const {
   }
   TITAN_ASSIGN_OR_RETURN(const std::vector<at::Tensor> drawn,
                          draw_samples(runner, spec_, context_.config, shape_, plan, context_.device,
-                                      context_.ranks.control()));
+                                      context_.ranks.control(), stop));
   if (!context_.rank.is_main()) return ok_status();
   std::vector<SampleGroup> groups;
   for (std::size_t i = 0; i < drawn.size(); ++i) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -32,8 +33,9 @@ class SampleWriter {
   SampleWriter(const TrainerContext& context, const ModelSpec& spec, const DataShape& shape,
                SampleSource source, const RunEncoder* encoder, std::uint64_t seed);
 
-  /// All ranks call; rank 0 writes the PNG.
-  Status write(BlockRunner& runner, const std::string& path) const;
+  /// All ranks call; rank 0 writes the PNG. `stop`: see draw_samples.
+  Status write(BlockRunner& runner, const std::string& path,
+               const std::function<bool()>& stop = {}) const;
 
  private:
   TrainerContext context_;

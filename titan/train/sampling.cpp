@@ -10,6 +10,7 @@
 #include <filesystem>
 
 #include "titan/base/check.h"
+#include "titan/base/trace.h"
 #include "titan/io/image_grid.h"
 #include "titan/io/image_write.h"
 #include "titan/ops/philox.h"
@@ -42,10 +43,14 @@ SamplingCondition condition_of(const ModelSpec& spec, const DataShape& shape,
   return {spec.condition(classes, shape), spec.condition(null_classes, shape)};
 }
 
+/// Leaves a sampler, which knows nothing of stopping, between two of its steps.
+struct Stopped {};
+
 /// Draws pictures [begin, end) at one guidance scale: [end - begin, C, H, W] on the device.
 at::Tensor draw_chunk(BlockRunner& runner, const Sampler& sampler, const ModelSpec& spec,
                       const DataShape& shape, const SamplePlan& plan, double guidance,
-                      int64_t begin, int64_t end, c10::Device device) {
+                      int64_t begin, int64_t end, c10::Device device,
+                      const std::function<bool()>& stop) {
   const SamplingCondition condition = condition_of(spec, shape, plan, begin, end);
   const at::Tensor number =
       at::arange(plan.first + begin, plan.first + end, at::TensorOptions(at::kLong).device(device));
@@ -53,6 +58,7 @@ at::Tensor draw_chunk(BlockRunner& runner, const Sampler& sampler, const ModelSp
                                               plan.seed, RandomPurpose::kSampling);
   const DenoiseFunction denoise = [&](const at::Tensor& x_t, const at::Tensor& t,
                                       const Conditioning& given) {
+    if (stop && stop()) throw Stopped();
     return runner.forward(x_t, t, given);
   };
   return sampler.sample(denoise, noise, to_device(condition.condition, device),
@@ -92,7 +98,8 @@ std::vector<int64_t> classes_to_draw(const std::vector<int64_t>& wanted, int64_t
 StatusOr<std::vector<at::Tensor>> draw_samples(BlockRunner& runner, const ModelSpec& spec,
                                                const JobConfig& config, const DataShape& shape,
                                                const SamplePlan& plan, c10::Device device,
-                                               parallel::Communicator& communicator) {
+                                               parallel::Communicator& communicator,
+                                               const std::function<bool()>& stop) try {
   for (const int64_t id : plan.classes) {
     if (id < 0 || id > shape.num_classes) {
       return invalid_argument("[sampling] class ", id, " is out of range (the model has ",
@@ -115,7 +122,7 @@ StatusOr<std::vector<at::Tensor>> draw_samples(BlockRunner& runner, const ModelS
       const int64_t begin = mine < count ? mine : 0;
       const int64_t end = std::min(begin + plan.chunk, count);
       const at::Tensor chunk =
-          draw_chunk(runner, *sampler, spec, shape, plan, guidance, begin, end, device);
+          draw_chunk(runner, *sampler, spec, shape, plan, guidance, begin, end, device, stop);
       if (mine < count) pictures.slice(0, begin, end).copy_(chunk);
     }
     // Every picture is zero on all ranks but one, so the sum is exact.
@@ -123,14 +130,18 @@ StatusOr<std::vector<at::Tensor>> draw_samples(BlockRunner& runner, const ModelS
     drawn.push_back(pictures);
   }
   return drawn;
+} catch (const Stopped&) {
+  return Status(absl::StatusCode::kCancelled, "[sampling] stopped");
 }
 
 at::Tensor decode_samples(const at::Tensor& drawn, const BatchEncoder* encoder, int64_t chunk,
                           c10::Device device) {
   if (encoder == nullptr || !encoder->decodes()) return drawn;
   std::vector<at::Tensor> pictures;
-  for (const at::Tensor& part : drawn.split(chunk))
+  for (const at::Tensor& part : drawn.split(chunk)) {
+    const TraceSpan span("decode");
     pictures.push_back(encoder->decode(part.to(device)).to(at::kCPU));
+  }
   return at::cat(pictures);
 }
 

@@ -5,6 +5,7 @@
 #include <c10/core/Device.h>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -39,11 +40,13 @@ std::vector<int64_t> classes_to_draw(const std::vector<int64_t>& wanted, int64_t
 
 /// One tensor [n, C, H, W] float32 on the CPU per guidance scale. Picture k starts from noise keyed
 /// by (seed, first + k), so it is the same for every number of ranks and every chunk. All ranks
-/// call; each draws its share.
+/// call; each draws its share. `stop`, if given, is asked before each use of the model, on all
+/// ranks together, and must answer the same on all: true ends with kCancelled.
 StatusOr<std::vector<at::Tensor>> draw_samples(BlockRunner& runner, const ModelSpec& spec,
                                                const JobConfig& config, const DataShape& shape,
                                                const SamplePlan& plan, c10::Device device,
-                                               parallel::Communicator& communicator);
+                                               parallel::Communicator& communicator,
+                                               const std::function<bool()>& stop = {});
 
 /// Pictures [n, 3, H, W] of drawn latents, `chunk` at a time on the device; the latents themselves
 /// where `encoder` is null or has no decoder. On the CPU.

@@ -2,38 +2,31 @@
 
 #include <ATen/Context.h>
 #include <c10/util/Exception.h>
-#include <torch/version.h>
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <utility>
 
 #include "titan/base/log.h"
 #include "titan/data/dataloader.h"
-#include "titan/metrics/metrics_processor.h"
 #include "titan/optim/lr_schedule.h"
-#include "titan/parallel/cuda_library.h"
 #include "titan/parallel/device_mesh.h"
-#include "titan/parallel/device_services.h"
 #include "titan/parallel/process_group.h"
 #include "titan/plan/data_view.h"
-#include "titan/plan/fit.h"
 #include "titan/train/batch_plan.h"
+#include "titan/train/between_steps.h"
 #include "titan/train/metrics_setup.h"
-#include "titan/train/mlperf_log.h"
 #include "titan/train/model_setup.h"
-#include "titan/train/resume.h"
+#include "titan/train/restart_note.h"
 #include "titan/train/run_encoder.h"
-#include "titan/train/run_evaluation.h"
 #include "titan/train/run_folder.h"
-#include "titan/train/run_info.h"
-#include "titan/train/run_pictures.h"
 #include "titan/train/run_profiler.h"
-#include "titan/train/run_trace.h"
+#include "titan/train/run_setup.h"
 #include "titan/train/signals.h"
 #include "titan/train/step_observer.h"
-#include "titan/train/train_step.h"
 
 namespace titan {
 namespace {
@@ -43,30 +36,27 @@ class DiffusionTrainer : public Trainer {
   explicit DiffusionTrainer(const TrainerContext& context)
       : context_(context), config_(context.config), ranks_(context.ranks) {}
 
-  ~DiffusionTrainer() override;
   Status set_up();
   StatusOr<JobOutcome> train() override;
 
  private:
   Status build_data();
-  Status check_fits(DataView data) const;
   Status build_model();
   Status restore();
-  Status write_info() const;
-  Status build_loader();
   Status open_mlperf_log();
-  void open_trace();
+  void open_watch();
   StatusOr<JobOutcome> train_steps();
-  StatusOr<Batch> next_batch();
+  void note_restart();
+  void say_time_limit() const;
+  StatusOr<Batch> next_batch(int64_t number);
   StatusOr<StepResult> train_step();
   Status report(const StepResult& result);
   Status check_finite();
-  Status evaluate();
-  template <class Draw>
-  Status with_sampling_weights(const Draw& draw);
   Status save_checkpoint();
-  bool stop_agreed();
-  bool due(int64_t every) const { return step_ % every == 0 || step_ == config_.training.steps; }
+  Status do_work(const PutOff& due);
+  StatusOr<JobOutcome> stop();
+  StatusOr<JobOutcome> finish();
+  bool last_step() const { return step_ >= config_.training.steps || target_met_.has_value(); }
   std::string finished_text() const;
   bool is_main() const { return context_.rank.is_main(); }
 
@@ -82,7 +72,6 @@ class DiffusionTrainer : public Trainer {
   std::unique_ptr<ResumePoint> resume_;
   std::unique_ptr<RunEncoder> encoder_;  ///< null where samples come encoded
   std::unique_ptr<TrainStep> training_;
-  std::unique_ptr<RunTrace> trace_;
   std::unique_ptr<RunProfiler> profiler_;
   std::unique_ptr<DataLoader> loader_;
   std::unique_ptr<metrics::MetricsProcessor> metrics_;
@@ -96,6 +85,11 @@ class DiffusionTrainer : public Trainer {
   int64_t cursor_ = 0;       ///< global samples consumed
   int64_t saved_step_ = -1;  ///< step of the newest checkpoint of this process
   double data_wait_s_ = 0;   ///< loader's wait as of the previous step
+  PutOff put_off_;           ///< by the process before this one, after `step_`
+  std::optional<StopTimes> times_;
+  std::optional<StopRequest> stop_;
+  std::unique_ptr<RunWatch> watch_;
+  std::optional<BetweenSteps> between_;
 };
 
 Status DiffusionTrainer::set_up() {
@@ -115,14 +109,17 @@ Status DiffusionTrainer::set_up() {
   TITAN_RETURN_IF_ERROR(build_model());
   TITAN_RETURN_IF_ERROR(restore());
   target_met_ = target_met_before(context_, step_);
-  if (step_ >= config_.training.steps || target_met_) return ok_status();
+  put_off_ = put_off_before(context_, step_);
+  if (last_step() && !put_off_.any()) return ok_status();
   TITAN_RETURN_IF_ERROR(resume_->check_can_go_on());
-  TITAN_RETURN_IF_ERROR(write_info());
+  TITAN_RETURN_IF_ERROR(write_job_info(context_, shape_, *dataset_, resume_->seed()));
   TITAN_ASSIGN_OR_RETURN(evaluation_, RunEvaluation::open(context_, spec_, shape_, encoder_.get(),
                                                           batches_.global_batch));
   TITAN_RETURN_IF_ERROR(open_mlperf_log());
-  TITAN_RETURN_IF_ERROR(build_loader());
-  open_trace();
+  TITAN_ASSIGN_OR_RETURN(
+      loader_, DataLoader::create(
+                   dataset_, loader_options(config_, *mesh_, batches_, cursor_, resume_->seed())));
+  open_watch();
   profiler_ = std::make_unique<RunProfiler>(config_.profiling, context_.device, context_.rank.rank,
                                             context_.run_folder.path());
   TITAN_ASSIGN_OR_RETURN(const ModelFlops flops, spec_.flops ? spec_.flops(config_, shape_)
@@ -137,6 +134,16 @@ Status DiffusionTrainer::set_up() {
       [dataset = dataset_](int64_t index) { return dataset->describe(index); });
   pictures_ = std::make_unique<RunPictures>(
       context_, spec_, shape_, dataset_, evaluation_->dataset(), encoder_.get(), resume_->seed());
+  between_.emplace(BetweenStepsParts{.config = config_,
+                                     .training = *training_,
+                                     .evaluation = *evaluation_,
+                                     .pictures = *pictures_,
+                                     .resume = *resume_,
+                                     .metrics = *metrics_,
+                                     .mlperf = *mlperf_,
+                                     .watch = *watch_,
+                                     .stop = *stop_,
+                                     .times = *times_});
   return ok_status();
 }
 
@@ -148,25 +155,7 @@ Status DiffusionTrainer::build_data() {
   TITAN_LOG(INFO) << "[data] " << config_.training.dataset << ": " << dataset_->size()
                   << " samples of " << to_string(shape_)
                   << (view.encoded ? ", encoded while training" : "");
-  return check_fits(std::move(view));
-}
-
-Status DiffusionTrainer::check_fits(DataView data) const {
-  const parallel::DeviceServices* services = parallel::device_services();
-  const int64_t capacity =
-      services != nullptr && context_.device.is_cuda()
-          ? services->memory_stats(context_.device.index()).capacity -
-                parallel::device_memory(context_.device.index()).held_by_others()
-          : 0;
-  return plan::check_fits(spec_, std::move(data),
-                          {.name = "configured",
-                           .config = config_,
-                           .dims = mesh_->dims(),
-                           .micro_batch = batches_.micro_batch,
-                           .accumulation = batches_.accumulation,
-                           .device = context_.device.type()},
-                          plan::memory_limit(config_, context_.device.type(), capacity,
-                                             context_.rank.local_world_size));
+  return check_job_fits(context_, spec_, *mesh_, batches_, std::move(view));
 }
 
 Status DiffusionTrainer::build_model() {
@@ -203,41 +192,6 @@ Status DiffusionTrainer::restore() {
   return ok_status();
 }
 
-Status DiffusionTrainer::write_info() const {
-  if (!is_main()) return ok_status();
-  const parallel::DeviceServices* services = parallel::device_services();
-  return write_run_info(context_.run_folder,
-                        {.arguments = context_.arguments,
-                         .description = config_.job.description,
-                         .device = services != nullptr && context_.device.is_cuda()
-                                       ? services->name(context_.device.index())
-                                       : context_.device.str(),
-                         .libtorch_version = TORCH_VERSION,
-                         .rank = context_.rank,
-                         .seed = resume_->seed(),
-                         .sample_shape = shape_.image,
-                         .sample_fields = shape_.fields,
-                         .num_classes = shape_.num_classes,
-                         .class_names = dataset_->class_names()});
-}
-
-Status DiffusionTrainer::build_loader() {
-  TITAN_ASSIGN_OR_RETURN(
-      loader_,
-      DataLoader::create(dataset_, {.micro_batch = batches_.micro_batch,
-                                    .global_batch = batches_.global_batch,
-                                    .dp_rank = static_cast<int>(mesh_->dp_rank()),
-                                    .dp_size = static_cast<int>(mesh_->dp_size()),
-                                    .start_cursor = cursor_,
-                                    .seed = resume_->seed(),
-                                    .shuffle = config_.training.shuffle,
-                                    .num_workers = config_.dataset.num_workers,
-                                    .prefetch_batches = config_.dataset.prefetch_batches,
-                                    .max_broken_share = config_.dataset.max_broken_share,
-                                    .subset_size = config_.training.subset_size.value_or(0)}));
-  return ok_status();
-}
-
 std::string DiffusionTrainer::finished_text() const {
   if (target_met_) {
     return str_cat("its evaluation loss of ", *target_met_, " at step ", step_,
@@ -269,88 +223,111 @@ Status DiffusionTrainer::open_mlperf_log() {
   return ok_status();
 }
 
-void DiffusionTrainer::open_trace() {
-  metrics::TraceOwner owner{.rank = context_.rank.rank};
-  for (const parallel::FlatUnit& unit : training_->parameters().units())
-    owner.units.push_back(unit.name);
-  // Half of what ranks wait for each other: the trace is there before they give up.
-  const std::chrono::milliseconds stall_after(500 * config_.comm.train_timeout_seconds);
-  trace_ = std::make_unique<RunTrace>(config_.trace, std::move(owner),
-                                      context_.run_folder.trace_path().string(), stall_after);
-  ranks_.on_peer_failure([this](const parallel::RankFailure& failure) {
-    trace_->write(str_cat("rank ", failure.rank, " failed: ", failure.cause));
-  });
+void DiffusionTrainer::open_watch() {
+  std::vector<std::string> units;
+  for (const parallel::FlatUnit& unit : training_->parameters().units()) units.push_back(unit.name);
+  watch_ = std::make_unique<RunWatch>(context_, std::move(units));
+  // Weights, two moments and averages in four bytes each: more than most settings write.
+  const double state_bytes = 16.0 * static_cast<double>(training_->parameters().num_parameters());
+  times_.emplace(static_cast<double>(config_.job.time_margin_seconds),
+                 state_bytes / context_.rank.world_size, config_.checkpoint.enable_checkpoint);
+  stop_.emplace(ranks_.control(),
+                Deadline::of_job(config_.job, job_began_s(), Clocks::of_machine(),
+                                 [](const char* name) { return std::getenv(name); }),
+                requested_signal);
 }
 
-DiffusionTrainer::~DiffusionTrainer() { ranks_.on_peer_failure({}); }
-
-/// Whatever ends the steps too early leaves a trace of the last ones.
+/// Whatever ends the steps too early leaves a trace of the last ones, and says where it happened.
 StatusOr<JobOutcome> DiffusionTrainer::train() {
-  try {
-    StatusOr<JobOutcome> outcome = train_steps();
-    if (!outcome.ok() && trace_) trace_->write(message_of(outcome.status()));
-    return outcome;
-  } catch (const c10::OutOfMemoryError& error) {
-    if (profiler_) profiler_->out_of_memory(step_ + 1);
-    if (trace_) trace_->write(error.what());
-    throw;
-  } catch (const std::exception& error) {
-    if (trace_) trace_->write(error.what());
-    throw;
-  }
-}
-
-StatusOr<JobOutcome> DiffusionTrainer::train_steps() {
-  if (step_ >= config_.training.steps || target_met_) {
+  if (last_step() && !put_off_.any()) {
     TITAN_LOG(INFO) << "[train] this run is finished (" << finished_text()
                     << ", another --job.dump_folder starts anew)";
     return JobOutcome::kDone;
   }
+  try {
+    const StatusOr<JobOutcome> outcome = train_steps();
+    if (outcome.ok()) return outcome;
+    watch_->trace().write(message_of(outcome.status()));
+    return Status(outcome.status().code(),
+                  str_cat(message_of(outcome.status()), "\n  [train] ", watch_->where()));
+  } catch (const std::exception& error) {
+    if (dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr)
+      profiler_->out_of_memory(step_ + 1);
+    watch_->trace().write(error.what());
+    throw Error(str_cat(error.what(), "\n  [train] ", watch_->where()));
+  }
+}
+
+StatusOr<JobOutcome> DiffusionTrainer::train_steps() {
   training_->model().train();
   metrics_->start();
+  note_restart();
+  say_time_limit();
+  TITAN_RETURN_IF_ERROR(do_work(between_->still_due(step_, put_off_)));
   const int64_t first_step = step_ + 1;
-  while (step_ < config_.training.steps && !target_met_) {
+  while (!last_step()) {
+    if (between_->stop_agreed(step_)) return stop();
+    const auto timer = times_->start();
     mlperf_->before_step(cursor_);
-    trace_->begin_step(step_ + 1);
+    watch_->begin_step(step_ + 1, cursor_);
     profiler_->begin_step(step_ + 1);
     if (context_.observer) context_.observer->before_step(step_ + 1, *training_);
     TITAN_ASSIGN_OR_RETURN(const StepResult result, train_step());
     const bool go_on =
         !context_.observer || context_.observer->after_step(step_ + 1, result, *training_);
-    trace_->end_step();
+    watch_->end_step();
     ++step_;
     profiler_->end_step(step_);
     cursor_ += batches_.global_batch;
     if (step_ == first_step) ranks_.use_train_timeout();
     TITAN_RETURN_IF_ERROR(report(result));
-    if (!go_on) break;
+    if (!go_on) return finish();
     TITAN_RETURN_IF_ERROR(resume_->poll());
-    if (evaluation_->due(step_)) TITAN_RETURN_IF_ERROR(evaluate());
-    if (pictures_->due(step_))
-      TITAN_RETURN_IF_ERROR(
-          with_sampling_weights([&] { return pictures_->draw(training_->runner(), step_); }));
-    if (config_.checkpoint.enable_checkpoint && (due(config_.checkpoint.interval) || target_met_)) {
-      TITAN_RETURN_IF_ERROR(save_checkpoint());
-    }
-    if (stop_agreed()) {
-      if (config_.checkpoint.enable_checkpoint && saved_step_ != step_)
-        TITAN_RETURN_IF_ERROR(save_checkpoint());
-      TITAN_RETURN_IF_ERROR(resume_->finish());
-      metrics_->finish();
-      mlperf_->run_stop(/*success=*/false, cursor_);
-      TITAN_LOG(WARNING) << "[train] stopped by a signal after step " << step_
-                         << (config_.checkpoint.enable_checkpoint
-                                 ? "; the same command goes on from its checkpoint"
-                                 : "; checkpoints are off, nothing was saved");
-      return JobOutcome::kStopped;
-    }
+    times_->step(timer.seconds());
+    TITAN_RETURN_IF_ERROR(do_work(between_->due(step_)));
+    const bool due = step_ % config_.checkpoint.interval == 0 || last_step();
+    if (config_.checkpoint.enable_checkpoint && due) TITAN_RETURN_IF_ERROR(save_checkpoint());
   }
+  if (between_->left().any()) return stop();
+  // The run had ended but for this: its full checkpoint is there, not what it is to leave behind.
+  const bool ended_before = put_off_.any() && step_ < first_step;
+  if (ended_before && config_.checkpoint.enable_checkpoint && config_.checkpoint.model_weights_only)
+    TITAN_RETURN_IF_ERROR(save_checkpoint());
+  return finish();
+}
+
+Status DiffusionTrainer::do_work(const PutOff& due) {
+  TITAN_RETURN_IF_ERROR(between_->work(step_, cursor_, due));
+  if (between_->target_met()) target_met_ = between_->target_met();
+  return ok_status();
+}
+
+StatusOr<JobOutcome> DiffusionTrainer::stop() {
+  if (config_.checkpoint.enable_checkpoint && saved_step_ != step_ && step_ > 0)
+    TITAN_RETURN_IF_ERROR(save_checkpoint());
+  TITAN_RETURN_IF_ERROR(resume_->finish());
+  metrics_->finish();
+  mlperf_->run_stop(/*success=*/false, cursor_);
+  if (!is_main()) return JobOutcome::kStopped;
+  const std::string left =
+      between_->left().any() ? str_cat("; put off: ", between_->left().text()) : "";
+  const char* const how_on = !config_.checkpoint.enable_checkpoint
+                                 ? "; checkpoints are off, nothing was saved"
+                             : step_ > 0 ? "; the same command goes on from its checkpoint"
+                                         : "; there was nothing to save yet";
+  TITAN_LOG(WARNING) << "[train] stopped after step " << step_ << " " << stop_->reason() << left
+                     << how_on;
+  return JobOutcome::kStopped;
+}
+
+StatusOr<JobOutcome> DiffusionTrainer::finish() {
+  const auto phase = watch_->enter(RunWatch::Phase::kEnd);
   TITAN_RETURN_IF_ERROR(resume_->finish());
   metrics_->finish();
   mlperf_->run_stop(target_met_.has_value(), cursor_);
   if (config_.trace.enable && ranks_.world_size() > 1) {
     char share[16];
-    std::snprintf(share, sizeof share, "%.1f", 100 * trace_->exposed_share());
+    std::snprintf(share, sizeof share, "%.1f", 100 * watch_->trace().exposed_share());
     TITAN_LOG(INFO) << "[trace] the last " << config_.trace.keep_steps << " steps waited " << share
                     << " % of their time for other ranks";
   }
@@ -361,10 +338,34 @@ StatusOr<JobOutcome> DiffusionTrainer::train_steps() {
   return JobOutcome::kDone;
 }
 
-StatusOr<Batch> DiffusionTrainer::next_batch() {
+void DiffusionTrainer::note_restart() {
+  const RestartNote note = restart_note();
+  if (note.number == 0) return;
+  metrics_->event({.step = step_,
+                   .name = "restart",
+                   .values = {{"number", int64_t{note.number}}, {"cause", note.cause}}});
+}
+
+void DiffusionTrainer::say_time_limit() const {
+  const Deadline& deadline = stop_->deadline();
+  if (!is_main() || !deadline.set()) return;
+  const double left = deadline.remaining_s(), needed = times_->needed_s({.step = true});
+  TITAN_LOG(INFO) << "[train] " << std::llround(left) << " s are left (" << deadline.source()
+                  << "); the run begins to stop in time";
+  if (left < needed)
+    TITAN_LOG(WARNING) << "[train] too little for even one step and its checkpoint, which need "
+                       << std::llround(needed) << " s";
+}
+
+StatusOr<Batch> DiffusionTrainer::next_batch(int64_t number) {
   const TraceSpan span("data");
   TITAN_ASSIGN_OR_RETURN(Batch batch, loader_->next());
   if (context_.observer) context_.observer->on_batch(batch);
+  const int64_t local_batch = batches_.global_batch / mesh_->dp_size();
+  watch_->batch(cursor_ + mesh_->dp_rank() * local_batch + number * batches_.micro_batch,
+                batches_.micro_batch, [this, sample = batch.sample] {
+                  return dataset_->describe(sample.contiguous().const_data_ptr<int64_t>()[0]);
+                });
   return batch;
 }
 
@@ -372,8 +373,10 @@ StatusOr<StepResult> DiffusionTrainer::train_step() {
   const double lr =
       config_.optimizer.lr * optim::lr_multiplier(config_.lr_scheduler, config_.training.steps,
                                                   step_ - resume_->lr_origin());
+  StepMark::write(step_ + 1);
   return training_->run(
-      step_ + 1, lr, [this] { return next_batch(); }, guard_.get());
+      step_ + 1, lr, [this, number = int64_t{0}]() mutable { return next_batch(number++); },
+      guard_.get());
 }
 
 Status DiffusionTrainer::report(const StepResult& result) {
@@ -403,53 +406,11 @@ Status DiffusionTrainer::check_finite() {
   return ok_status();
 }
 
-Status DiffusionTrainer::evaluate() {
-  const auto pause = metrics_->pause();
-  mlperf_->eval_start(cursor_);
-  training_->model().eval();
-  const StatusOr<EvaluationResult> result =
-      evaluation_->run(training_->runner(), training_->objective());
-  training_->model().train();
-  TITAN_RETURN_IF_ERROR(result.status());
-  mlperf_->eval_stop(cursor_, result->loss);
-  metrics_->eval(eval_record(*result, step_, cursor_));
-  if (pictures_->after_evaluation())
-    TITAN_RETURN_IF_ERROR(with_sampling_weights(
-        [&] { return pictures_->draw_after_evaluation(training_->runner(), step_); }));
-  if (!evaluation_->meets_target(*result)) return ok_status();
-  target_met_ = result->loss;
-  mlperf_->run_stop(/*success=*/true, cursor_);  // what is saved now is not part of the time
-  metrics_->event({.step = step_, .name = "target", .values = {{"loss", result->loss}}});
-  return ok_status();
-}
-
-/// Draws with the weights that [sampling] asks for.
-template <class Draw>
-Status DiffusionTrainer::with_sampling_weights(const Draw& draw) {
-  const auto pause = metrics_->pause();
-  const optim::Ema::Scope averaged(config_.sampling.use_ema ? training_->ema() : nullptr);
-  training_->model().eval();
-  const Status status = draw();
-  training_->model().train();
-  if (status.ok()) metrics_->event({.step = step_, .name = "sample", .values = {}});
-  return status;
-}
-
 Status DiffusionTrainer::save_checkpoint() {
   TITAN_RETURN_IF_ERROR(check_finite());
-  const auto pause = metrics_->pause();
-  TITAN_RETURN_IF_ERROR(resume_->save(
-      step_, cursor_, training_->parameters(), training_->optimizer(), training_->ema(),
-      /*last=*/step_ == config_.training.steps || target_met_.has_value()));
+  TITAN_RETURN_IF_ERROR(between_->save(step_, cursor_, last_step()));
   saved_step_ = step_;
-  metrics_->event({.step = step_, .name = "checkpoint", .values = {}});
   return ok_status();
-}
-
-/// True once any rank was asked to stop: all leave at the same step.
-bool DiffusionTrainer::stop_agreed() {
-  const double wanted = requested_signal() != 0 ? 1 : 0;
-  return ranks_.control().all_reduce_values({wanted}, parallel::Reduction::kMax).front() > 0;
 }
 
 }  // namespace
