@@ -111,9 +111,9 @@ TEST_CASE("One run shows its settings, several the ones that differ; names tell 
   folder.write("a/run/config.toml", "[x]\na = 1\nb = 2\n");
   folder.write("b/run/config.toml", "[x]\na = 1\nb = 3\n");
   const auto a = read_run(folder.path() / "a/run"), b = read_run(folder.path() / "b/run");
-  REQUIRE(data_of({*a})["settings"] == json({{"x.a", "1"}, {"x.b", "2"}}));
+  REQUIRE(data_of({*a})["settings"] == json::parse(R"([["x.a", "1"], ["x.b", "2"]])"));
   const json both = data_of({*a, *b});
-  REQUIRE(both["settings"] == json::array({json::array({"x.b", "2", "3"})}));
+  REQUIRE(both["settings"] == json::parse(R"([["x.b", "2", "3"]])"));
   REQUIRE(both["runs"][0]["name"] != both["runs"][1]["name"]);
   REQUIRE(data_of({*a})["runs"][0]["name"] == "run");
 }

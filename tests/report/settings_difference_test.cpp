@@ -21,7 +21,7 @@ TEST_CASE("Only settings that differ are rows, a missing one among them", "[repo
   const std::vector<SettingRow> rows = settings_difference({&*a, &*b});
   REQUIRE(rows.size() == 3);
   REQUIRE(rows[0].key == "optimizer.lr");
-  REQUIRE(rows[0].values == std::vector<std::string>{"0.0001", "0.0002"});
+  REQUIRE(rows[0].values == std::vector<std::string>{"1e-04", "2e-04"});
   REQUIRE(rows[1].key == "sampling.prompts");  // differs behind what a message would show
   REQUIRE(rows[1].values[0] != rows[1].values[1]);
   REQUIRE(rows[2].key == "training.seed");
