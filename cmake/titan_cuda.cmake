@@ -20,7 +20,8 @@ endfunction()
 # Says in _reason why the library cannot be built, or leaves it empty.
 macro(titan_probe_cuda)
   set(_reason "")
-  find_program(TITAN_NVCC nvcc HINTS $ENV{CUDA_HOME}/bin /usr/local/cuda/bin)
+  # Last the compiler that `scripts/setup.sh --with-nvcc` puts beside LibTorch.
+  find_program(TITAN_NVCC nvcc HINTS $ENV{CUDA_HOME}/bin /usr/local/cuda/bin ${TITAN_TORCH_ROOT}/../nvidia/cu13/bin)
   if(NOT TITAN_NVCC)
     set(_reason "nvcc was not found")
   elseif(NOT TARGET titan_wheel_torch_cuda)

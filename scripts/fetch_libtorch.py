@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Put LibTorch into a cache that all clones share: download pinned wheels, check their hashes, unpack them.
 
-    fetch_libtorch.py --cache DIR [--with-cuda]
+    fetch_libtorch.py --cache DIR [--with-cuda] [--with-nvcc]
 
 Needs a bare python3 and curl. Interrupted downloads are resumed; a wheel is unpacked aside and moved into place,
 then noted in DIR/libtorch-VERSION/.complete, so a half-unpacked one is never mistaken for a whole one.
@@ -198,6 +198,8 @@ def unpack(wheel, path, root):
             # The wheel's own times: a header unpacked again must not look newer than what was built from it.
             stamp = time.mktime((*member.date_time, 0, 0, -1))
             os.utime(pathlib.Path(scratch) / member.filename, (stamp, stamp))
+            if member.external_attr >> 16 & 0o100:  # Programs (nvcc): Python forgets that they may be run.
+                os.chmod(pathlib.Path(scratch) / member.filename, 0o755)
         for child in pathlib.Path(scratch).iterdir():
             merge(child, root / child.name)
 
@@ -225,7 +227,7 @@ def locked(path):
         yield
 
 
-def run(cache, with_cuda):
+def run(cache, groups):
     wheels = read_wheels(pathlib.Path(os.environ.get("TITAN_WHEEL_LIST", HERE / "wheels.txt")))
     root = cache / f"libtorch-{next(w.version for w in wheels if w.name == 'torch')}"
     folder = cache / "downloads"
@@ -235,7 +237,7 @@ def run(cache, with_cuda):
         marker = root / ".complete"
         done = set(marker.read_text().splitlines()) if marker.exists() else set()
         missing = [wheel for wheel in wheels
-                   if wheel.sha256 not in done and (wheel.group == "cpu" or with_cuda)]
+                   if wheel.sha256 not in done and wheel.group in groups]
         if not missing:
             say(f"LibTorch is ready in {root}")
             return
@@ -281,8 +283,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cache", type=pathlib.Path, required=True)
     parser.add_argument("--with-cuda", action="store_true")
+    parser.add_argument("--with-nvcc", action="store_true", help="CUDA's compiler, too")
     arguments = parser.parse_args()
-    return report(lambda: run(arguments.cache, arguments.with_cuda), arguments.cache)
+    groups = {"cpu"} | ({"cuda"} if arguments.with_cuda else set()) | ({"nvcc"} if arguments.with_nvcc else set())
+    return report(lambda: run(arguments.cache, groups), arguments.cache)
 
 
 if __name__ == "__main__":

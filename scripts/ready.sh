@@ -4,20 +4,23 @@
 #
 # Set-up runs again only when its scripts, the LibTorch in use or the driver's presence change.
 titan_setup_key() {
-  { cat scripts/setup.sh scripts/fetch_*.py scripts/wheels.txt scripts/sources.txt scripts/packages.txt
+  { cat scripts/setup.sh scripts/fetch_* scripts/wheels.txt scripts/sources.txt scripts/packages.txt
     echo "${TITAN_LIBTORCH:-}" "${TITAN_CACHE:-}" "$HOME" "$PWD"
     if [[ -e /proc/driver/nvidia/version ]]; then echo driver; fi
   } | sha256sum | cut -d' ' -f1
 }
 
 titan_ready() {
-  local preset=$1 stamp=build/.setup key
+  local preset=$1 stamp=build/.setup options=() key
   shift
+  if [[ " $* " == *" all "* ]]; then stamp=build/.setup-tests options=(--with-tests); fi
   key=$(titan_setup_key)
   if [[ ! -e $stamp || $(<"$stamp") != "$key" ]]; then
-    scripts/setup.sh || return $?
+    scripts/setup.sh "${options[@]}" || return $?
     mkdir -p build && echo "$key" >"$stamp"
   fi
+  # Where packages were fetched without root, builds use those.
+  if [[ -e build/.packages ]]; then source "$(<build/.packages)/environment.sh"; fi
   local folder=build/$preset
   if [[ ! -e $folder/build.ninja ]]; then
     echo "[build] configuring $folder"

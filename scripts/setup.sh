@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
 # Prepare a machine to build and run titan, and say what was done.
 #
-#   scripts/setup.sh [--with-cuda] [--no-packages]
+#   scripts/setup.sh [--with-cuda] [--with-nvcc] [--with-tests] [--no-packages]
 #
-# 1. system packages (scripts/packages.txt): by apt where root or sudo is there, else the list to install
+# 1. system packages (scripts/packages.txt): by apt where root or sudo is there, else into the cache, for this user alone
+#    (scripts/fetch_packages.sh)
 # 2. LibTorch (scripts/wheels.txt) into ${TITAN_CACHE:-~/.cache/titan}, unless TITAN_LIBTORCH or an importable
 #    Python torch of the same version is there
 # 3. libraries that are built in from source (scripts/sources.txt) into the same cache
 # 4. git hooks of this clone
 #
 # --with-cuda    also NVIDIA's libraries, which are otherwise fetched only where a driver is found
+# --with-nvcc    also CUDA's compiler, for machines (and images) without a CUDA toolkit; implies --with-cuda
+# --with-tests   also the packages that only tests need
 # --no-packages  leave system packages alone
 #
 # Running it again changes nothing and takes well under a second. Exit code 2: something outside must change.
@@ -22,22 +25,44 @@ say() { echo "[setup] $*"; }
 fail() { echo "[setup] error: $*" >&2; exit 2; }
 
 with_cuda=false
+with_nvcc=false
+with_tests=false
 packages=true
 for argument in "$@"; do
   case $argument in
     --with-cuda) with_cuda=true ;;
+    --with-nvcc) with_cuda=true with_nvcc=true ;;
+    --with-tests) with_tests=true ;;
     --no-packages) packages=false ;;
     -h | --help) sed -n '2,/^set /{/^set /!s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; exit 0 ;;
-    *) fail "unknown option: $argument (known: --with-cuda, --no-packages)" ;;
+    *) fail "unknown option: $argument (known: --with-cuda, --with-nvcc, --with-tests, --no-packages)" ;;
   esac
 done
 if [[ -e /proc/driver/nvidia/version ]] || nvidia-smi -L >/dev/null 2>&1; then with_cuda=true; fi
+
+wanted_packages() {
+  awk -v tests="$with_tests" '!/^#/ && NF > 0 && (NF == 1 || tests == "true") {print $1}' scripts/packages.txt
+}
 
 missing_packages() {
   local package
   while read -r package; do
     [[ $(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null) == ii* ]] || echo "$package"
-  done < <(grep -v '^#' scripts/packages.txt)
+  done < <(wanted_packages)
+}
+
+# Without root: a folder of our own, which scripts/ready.sh then builds with.
+fetch_packages() {
+  local prefix=$cache/packages wanted
+  with_tests=false
+  if [[ -z $(missing_packages) ]]; then
+    say "system packages: all but those of some tests are installed"
+    return
+  fi
+  mapfile -t wanted < <(wanted_packages)
+  scripts/fetch_packages.sh "$prefix" "${wanted[@]}" || exit $?
+  mkdir -p build && echo "$prefix" >build/.packages
+  source "$prefix/environment.sh"
 }
 
 install_packages() {
@@ -46,14 +71,19 @@ install_packages() {
     return
   fi
   local missing as_root=()
+  rm -f build/.packages
   mapfile -t missing < <(missing_packages)
   if [[ ${#missing[@]} == 0 ]]; then
-    say "system packages: all $(grep -vc '^#' scripts/packages.txt) are installed"
+    say "system packages: all $(wanted_packages | wc -l) are installed"
     return
   fi
   local command="apt-get install -y --no-install-recommends ${missing[*]}"
   if [[ $(id -u) != 0 ]]; then
-    sudo -n true 2>/dev/null || fail "system packages are missing and neither root nor sudo is at hand; run: $command"
+    if ! sudo -n true 2>/dev/null; then
+      say "${#missing[@]} system packages are missing; with root it would be: $command"
+      fetch_packages
+      return
+    fi
     as_root=(sudo -n)
   fi
   say "installing ${#missing[@]} system packages: ${missing[*]}"
@@ -86,7 +116,8 @@ find_libtorch() {
     return
   fi
   local options=()
-  [[ $with_cuda == true ]] && options=(--with-cuda)
+  if [[ $with_cuda == true ]]; then options=(--with-cuda); fi
+  if [[ $with_nvcc == true ]]; then options+=(--with-nvcc); fi
   python3 scripts/fetch_libtorch.py --cache "$cache" "${options[@]}"
 }
 
