@@ -19,5 +19,6 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
   titan_ready release programs
 )
 # The last of two settings of one name holds, so a user's own come behind.
-exec "$here/build/release/bin/titan" infer ${LOGDIR:+"--job.dump_folder=$LOGDIR"} \
+source "$here/scripts/ranks.sh"
+titan_exec "$here/build/release/bin/titan" infer ${LOGDIR:+"--job.dump_folder=$LOGDIR"} \
   ${OUTPUT_DIR:+"--inference.save_path=$OUTPUT_DIR"} "$@"

@@ -19,6 +19,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
   titan_ready release programs
 )
 # The last of two settings of one name holds, so a user's own come behind.
-exec "$here/build/release/bin/titan" preprocess \
+source "$here/scripts/ranks.sh"
+titan_exec "$here/build/release/bin/titan" preprocess \
   --parallelism.data_parallel_replicate_degree=-1 --parallelism.data_parallel_shard_degree=1 \
   --training.batch_size=256 "$@"

@@ -4,6 +4,7 @@
 #   ./run_train.sh                                       the embedded default (train_configs/dit_shapes.toml)
 #   CONFIG=dit_cifar10 ./run_train.sh --training.steps=10
 #   NGPU=2 LOG_RANK=0,1 ./run_train.sh                   two ranks; show the lines of both
+#   salloc -N2 ./run_train.sh                            in a SLURM allocation: NGPU ranks on each of its nodes, by srun
 #
 # NGPU, CONFIG, CONFIG_FILE and LOG_RANK are read by the program itself. Set-up, when it is needed at all, says so.
 set -euo pipefail
@@ -34,4 +35,5 @@ case ${config:-dit_shapes} in
     [[ -d $data ]] || "$here/build/release/bin/titan" make-shapes --output $data --wordings many
     [[ -d ${data}_encoders ]] || "$here/build/release/bin/titan" make-encoders ${data}_encoders --captions $data ;;
 esac
-exec "$here/build/release/bin/train" "$@"
+source "$here/scripts/ranks.sh"
+titan_exec "$here/build/release/bin/train" "$@"

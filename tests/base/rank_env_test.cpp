@@ -18,10 +18,29 @@ class ScopedEnvironment {
   }
 
  private:
-  static constexpr const char* kNames[] = {
-      "RANK",          "LOCAL_RANK",   "WORLD_SIZE",    "LOCAL_WORLD_SIZE", "MASTER_ADDR",
-      "MASTER_PORT",   "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS",     "SLURM_NTASKS_PER_NODE",
-      "SLURM_STEP_ID", "LOG_RANK"};
+  static constexpr const char* kNames[] = {"RANK",
+                                           "LOCAL_RANK",
+                                           "WORLD_SIZE",
+                                           "LOCAL_WORLD_SIZE",
+                                           "MASTER_ADDR",
+                                           "MASTER_PORT",
+                                           "SLURM_PROCID",
+                                           "SLURM_LOCALID",
+                                           "SLURM_NTASKS",
+                                           "SLURM_NTASKS_PER_NODE",
+                                           "SLURM_STEP_ID",
+                                           "LOG_RANK",
+                                           "SLURM_STEP_NUM_TASKS",
+                                           "SLURM_STEP_TASKS_PER_NODE",
+                                           "SLURM_NODEID",
+                                           "SLURM_JOB_ID",
+                                           "SLURM_JOBID",
+                                           "SLURM_STEP_NODELIST",
+                                           "SLURM_JOB_NODELIST",
+                                           "SLURM_STEP_NUM_NODES",
+                                           "SLURM_JOB_NUM_NODES",
+                                           "SLURM_LAUNCH_NODE_IPADDR",
+                                           "SLURM_PTY_PORT"};
 };
 }  // namespace
 
@@ -70,6 +89,40 @@ TEST_CASE("srun's variables count only inside a step", "[base]") {
   REQUIRE(rank->source == "slurm");
 }
 
+TEST_CASE("an srun step alone says where its ranks meet", "[base]") {
+  std::map<std::string, std::string> step = {{"SLURM_PROCID", "3"},
+                                             {"SLURM_LOCALID", "0"},
+                                             {"SLURM_NODEID", "1"},
+                                             {"SLURM_NTASKS", "4"},
+                                             {"SLURM_STEP_ID", "2"},
+                                             {"SLURM_JOB_ID", "70000"},
+                                             {"SLURM_STEP_NUM_NODES", "2"},
+                                             {"SLURM_STEP_NODELIST", "127.0.0.[1-2]"},
+                                             {"SLURM_STEP_TASKS_PER_NODE", "3,1"}};
+  {
+    const ScopedEnvironment env(step);
+    const auto rank = titan::rank_env_from_environment();
+    REQUIRE(rank.ok());
+    CHECK(rank->rank == 3);
+    CHECK(rank->local_world_size == 1);
+    CHECK(rank->master_addr == "127.0.0.1");
+    CHECK(rank->master_port == 16384 + (70000 + 2 * 4099) % 16384);
+  }
+  step["MASTER_ADDR"] = "head";
+  step["MASTER_PORT"] = "4321";
+  {
+    const ScopedEnvironment env(step);
+    CHECK(titan::rank_env_from_environment()->master_addr == "head");
+    CHECK(titan::rank_env_from_environment()->master_port == 4321);
+  }
+  step.erase("MASTER_ADDR");
+  {
+    const ScopedEnvironment env(step);
+    CHECK(titan::rank_env_from_environment()->master_addr == "127.0.0.1");
+    CHECK(titan::rank_env_from_environment()->master_port == 4321);
+  }
+}
+
 TEST_CASE("missing, malformed and contradicting rank variables are named", "[base]") {
   const auto message = [](const std::map<std::string, std::string>& variables) {
     const ScopedEnvironment env(variables);
@@ -87,6 +140,18 @@ TEST_CASE("missing, malformed and contradicting rank variables are named", "[bas
                    {"MASTER_ADDR", "h"},
                    {"MASTER_PORT", "1"}})
               .find("rank=2, world_size=2") != std::string::npos);
+  std::map<std::string, std::string> step = {{"SLURM_PROCID", "0"},
+                                             {"SLURM_NTASKS", "2"},
+                                             {"SLURM_STEP_ID", "0"},
+                                             {"SLURM_STEP_NUM_NODES", "2"},
+                                             {"SLURM_NTASKS_PER_NODE", "1"}};
+  REQUIRE(message(step).find("SLURM_JOB_ID is not set") != std::string::npos);
+  step["SLURM_JOB_ID"] = "5";
+  REQUIRE(message(step).find("SLURM_JOB_NODELIST says where rank 0 is") != std::string::npos);
+  step["SLURM_STEP_NODELIST"] = "n[1-";
+  REQUIRE(message(step).find("\"n[1-\" is no host list") != std::string::npos);
+  step.erase("SLURM_NTASKS_PER_NODE");
+  REQUIRE(message(step).find("--ntasks-per-node") != std::string::npos);
 }
 
 TEST_CASE("LOG_RANK is a comma list with default 0", "[base]") {

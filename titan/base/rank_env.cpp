@@ -6,6 +6,8 @@
 #include <optional>
 #include <sstream>
 
+#include "titan/base/slurm_env.h"
+
 namespace titan {
 namespace {
 
@@ -75,14 +77,30 @@ StatusOr<RankEnv> from_torchrun() {
   return env;
 }
 
+/// MASTER_ADDR and MASTER_PORT win; what is not set comes from the step.
+Status find_slurm_master(RankEnv& env) {
+  const auto addr = get_env("MASTER_ADDR");
+  const auto port = get_env("MASTER_PORT");
+  if (env.world_size == 1 || (addr && port)) return read_master(env, "SLURM_NTASKS");
+  TITAN_ASSIGN_OR_RETURN(const MeetingPlace place, slurm_meeting_place(has_address));
+  env.master_addr = addr.value_or(place.address);
+  env.master_port = place.port;
+  if (port) {
+    TITAN_ASSIGN_OR_RETURN(env.master_port, required_int("MASTER_PORT", "SLURM_NTASKS"));
+  }
+  if (!addr && !place.note.empty()) env.source += "; " + place.note;
+  return ok_status();
+}
+
 StatusOr<RankEnv> from_slurm() {
   RankEnv env;
   env.source = "slurm";
-  TITAN_ASSIGN_OR_RETURN(env.rank, required_int("SLURM_PROCID", "SLURM_NTASKS"));
-  TITAN_ASSIGN_OR_RETURN(env.world_size, required_int("SLURM_NTASKS", "SLURM_PROCID"));
+  const char* tasks = get_env("SLURM_STEP_NUM_TASKS") ? "SLURM_STEP_NUM_TASKS" : "SLURM_NTASKS";
+  TITAN_ASSIGN_OR_RETURN(env.rank, required_int("SLURM_PROCID", tasks));
+  TITAN_ASSIGN_OR_RETURN(env.world_size, required_int(tasks, "SLURM_PROCID"));
   TITAN_ASSIGN_OR_RETURN(env.local_rank, int_or("SLURM_LOCALID", 0));
-  TITAN_ASSIGN_OR_RETURN(env.local_world_size, int_or("SLURM_NTASKS_PER_NODE", env.world_size));
-  TITAN_RETURN_IF_ERROR(read_master(env, "SLURM_NTASKS"));
+  TITAN_ASSIGN_OR_RETURN(env.local_world_size, slurm_local_world_size(env.world_size));
+  TITAN_RETURN_IF_ERROR(find_slurm_master(env));
   return env;
 }
 
@@ -92,8 +110,7 @@ StatusOr<RankEnv> rank_env_from_environment() {
   StatusOr<RankEnv> env = RankEnv{};
   if (get_env("RANK") || get_env("WORLD_SIZE")) {
     env = from_torchrun();
-  } else if (get_env("SLURM_STEP_ID") && get_env("SLURM_PROCID")) {
-    // Only inside an srun step: a batch script or salloc shell has SLURM_NTASKS but is no rank.
+  } else if (is_slurm_task()) {
     env = from_slurm();
   }
   if (!env.ok()) return env.status();

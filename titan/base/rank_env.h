@@ -22,8 +22,8 @@ struct RankEnv {
 };
 
 /// Reads torchrun's variables (RANK, LOCAL_RANK, WORLD_SIZE, LOCAL_WORLD_SIZE, MASTER_ADDR,
-/// MASTER_PORT), else srun's (SLURM_PROCID, SLURM_LOCALID, SLURM_NTASKS, SLURM_NTASKS_PER_NODE;
-/// MASTER_ADDR and MASTER_PORT must then be set), else a single process. An incomplete or malformed
+/// MASTER_PORT), else those of an srun step (slurm_env.h: address and port come from the step where
+/// MASTER_ADDR and MASTER_PORT are not set), else a single process. An incomplete or malformed
 /// set is an error that names the variable.
 StatusOr<RankEnv> rank_env_from_environment();
 

@@ -13,6 +13,7 @@
 #include "titan/config/command_line.h"
 #include "titan/config/field_table.h"
 #include "titan/config/find_config.h"
+#include "titan/config/mounted_folders.h"
 #include "titan/config/setting.h"
 #include "titan/config/toml_reader.h"
 #include "titan/config/validate.h"
@@ -88,7 +89,7 @@ class Loader {
     if (name.empty()) return ok_status();
     std::vector<fs::path> folders = options_.config_folders;
     for (fs::path& folder : train_config_folders()) folders.push_back(std::move(folder));
-    TITAN_ASSIGN_OR_RETURN(const fs::path path, find_config(name, folders));
+    TITAN_ASSIGN_OR_RETURN(const fs::path path, find_config(resolve_mounted_path(name), folders));
     TITAN_ASSIGN_OR_RETURN(const std::string text, read_text(path));
     TITAN_ASSIGN_OR_RETURN(TomlSettings toml, read_toml(text, path.string()));
     result_.config_name = path.stem().string();
@@ -116,6 +117,7 @@ class Loader {
     }
     for (Setting& setting : settings) {
       const std::string written_key = setting.key;
+      note_mounted(setting);
       const Alias* alias = find_alias(written_key);
       Translation translation = translate(setting);
       if (written_key != setting.key && translation.keep && native.count(setting.key) != 0) {
@@ -131,6 +133,14 @@ class Loader {
         apply(setting, written_key);
       }
     }
+  }
+
+  /// A value that names a container's folder means this machine's, where there is no container.
+  void note_mounted(Setting& setting) {
+    const std::string before = written(setting.value);
+    result_.mapped.erase(setting.key);
+    if (resolve_mounted_paths(setting.value))
+      result_.mapped[setting.key] = str_cat(before, " is ", written(setting.value));
   }
 
   void apply(const Setting& setting, const std::string& written_key) {

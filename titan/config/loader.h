@@ -25,6 +25,8 @@ struct LoadedConfig {
   bool help_requested = false;          ///< then problems are dropped: show the help and exit 0
   std::string config_name = "default";  ///< stem of the file; names the run folder
   std::map<std::string, std::string>
+      mapped;  ///< by key: "/dataset/coco is /scratch/coco" (mounted_folders.h)
+  std::map<std::string, std::string>
       origin;  ///< "training.steps" -> "dit.toml:12"; absent = default
 };
 

@@ -5,6 +5,7 @@
 #include <system_error>
 
 #include "titan/config/job_config.h"
+#include "titan/config/mounted_folders.h"
 
 namespace titan {
 namespace {
@@ -45,7 +46,7 @@ const KnownSource* find_source(const std::string& name) {
 std::string wanted_dataset_path(const JobConfig& config) {
   const std::string path = config.training.dataset_path.value_or("");
   const KnownSource* known = find_source(config.training.dataset);
-  return path.empty() && known != nullptr ? known->usual_path : path;
+  return path.empty() && known != nullptr ? config::resolve_mounted_path(known->usual_path) : path;
 }
 
 Status dataset_missing(const JobConfig& config) {

@@ -76,6 +76,10 @@ int run_rank(const JobProgram& program, const LoadedConfig& loaded,
     const StatusOr<RankEnv> rank = rank_env_from_environment();
     if (!rank.ok()) return fail(message_of(rank.status()), exit_code_for(rank.status()));
     configure_process(config, *rank);
+    if (rank->world_size > 1 && rank->source != "torchrun") {
+      TITAN_LOG(INFO) << rank->world_size << " ranks by " << rank->source << " meet at "
+                      << rank->master_addr << ":" << rank->master_port;
+    }
     const StatusOr<c10::Device> device =
         parallel::choose_device(config.job.device, rank->local_rank);
     if (!device.ok()) return fail(message_of(device.status()), exit_code_for(device.status()));
@@ -140,6 +144,8 @@ int job_main(int argc, char** argv, const JobProgram& program) {
   if (!rank.ok() || rank->is_main()) {
     for (const std::string& warning : loaded->warnings)
       TITAN_LOG(WARNING) << "[config] " << warning;
+    for (const auto& [key, mapping] : loaded->mapped)
+      TITAN_LOG(INFO) << "[config] " << key << ": " << mapping;
     if (loaded->config.job.print_args) std::fputs(render_toml(loaded->config).c_str(), stdout);
   }
   if (const Status status = models::register_builtin_models(); !status.ok()) {

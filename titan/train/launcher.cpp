@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "titan/base/slurm_env.h"
 #include "titan/base/status.h"
 #include "titan/train/deadline.h"
 #include "titan/train/local_job.h"
@@ -102,8 +103,7 @@ int launch(const std::vector<std::string>& arguments, int num_ranks, int max_res
 }  // namespace
 
 std::optional<int> launch_ranks_if_asked(int argc, char** argv) {
-  if (env_set("RANK") || env_set("WORLD_SIZE") ||
-      (env_set("SLURM_STEP_ID") && env_set("SLURM_PROCID"))) {
+  if (env_set("RANK") || env_set("WORLD_SIZE") || is_slurm_task()) {
     follow_launcher();
     return std::nullopt;
   }
