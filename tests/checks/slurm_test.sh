@@ -77,7 +77,7 @@ ok "bad input ends with exit code 2 and its reason"
 export LOGDIR=$work/a
 run 0 train -N2 -- --training.steps=6 --checkpoint.initial_load_path=
 shown train "2 ranks by slurm"
-shown train "/logdir\" is \"$LOGDIR"
+shown train "job.dump_folder: /logdir is $LOGDIR"
 [[ $(last_step "$LOGDIR") == 6 ]] || die "the run did not reach step 6"
 grep -q 'data_parallel_replicate_degree = 2' "$LOGDIR/config.toml" || die "nodes do not replicate"
 grep -q 'data_parallel_shard_degree = 1' "$LOGDIR/config.toml" || die "ranks of a node do not shard"

@@ -66,6 +66,6 @@ TEST_CASE("every value of a config is resolved: texts, lists, the model's own, t
   const auto& more = loaded->config.model.args.at("more").items;
   CHECK(std::get<titan::RawText>(more.at(0)).text ==
         "[" + (scratch / "d/c") + "," + (scratch / "d/d") + "]");
-  CHECK(loaded->mapped.at("training.dataset_path").find("/dataset/b\" is") != std::string::npos);
+  CHECK(loaded->mapped.at("training.dataset_path").find("/dataset/b is") != std::string::npos);
   CHECK(loaded->mapped.size() == 5);
 }
