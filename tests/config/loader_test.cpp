@@ -197,3 +197,21 @@ TEST_CASE("Deep nesting, long lines and foreign bytes are refused, never fatal",
   CHECK_FALSE(error_of("[training]\nsteps = 99999999999999999999\n").empty());
   CHECK(error_of("").empty());
 }
+
+TEST_CASE("A config file that would end the process is refused", "[config]") {
+  const TemporaryFolder scratch;
+  const auto refusal = [](const std::string& path) {
+    const auto loaded = load_config({"--config", path});
+    return loaded.ok() ? std::string() : titan::message_of(loaded.status());
+  };
+  // Each part of a key becomes a table in a table, which the TOML library ends by recursion.
+  std::string parts;
+  for (int i = 0; i < 200'000; ++i) parts += ".a";
+  for (const std::string& text : {"\na" + parts + " = 1\n", "\n[a" + parts + "]\n"})
+    CHECK_THAT(refusal(scratch.write("deep.toml", text)),
+               Catch::Matchers::Contains("deep.toml:2") &&
+                   Catch::Matchers::Contains("a key of more than 200 parts"));
+  CHECK_THAT(refusal(scratch.write("list.toml", "x = " + std::string(200'000, '[') + "\n")),
+             Catch::Matchers::Contains("list.toml:1"));
+  CHECK_THAT(refusal("/dev/zero"), Catch::Matchers::Contains("/dev/zero is longer than 16 MiB"));
+}

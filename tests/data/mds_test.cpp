@@ -199,6 +199,11 @@ TEST_CASE("An MDS index that cannot be used says why", "[data]") {
   CHECK_THAT(error_with("raw_data", nullptr), Contains("no \"raw_data\""));
   CHECK_THAT(error_with("raw_data", {{"basename", "../x"}, {"bytes", 1}}),
              Contains("leaves the folder"));
+  for (const char* leaves : {"/etc/x", "a/../../x", "..", ""})
+    CHECK_THAT(error_with("raw_data", {{"basename", leaves}, {"bytes", 1}}),
+               Contains("leaves the folder"));
+  CHECK_THAT(error_with("raw_data", {{"basename", "shard.00000.mds"}, {"bytes", int64_t{1} << 40}}),
+             Contains("its offsets have 32 bits"));
   CHECK_THAT(error_with("raw_data", {{"basename", "absent.mds"}, {"bytes", 1}}),
              Contains("a shard that is not there (absent.mds)"));
   CHECK_THAT(error_with("zip_data", {{"basename", "x.br"}, {"bytes", 1}}),

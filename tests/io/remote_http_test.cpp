@@ -154,6 +154,37 @@ TEST_CASE("What does not pass is an error that names address, cause and attempts
   CHECK_THAT(message_of(remote_request("ftp://host/a").status()), Contains("not an http"));
 }
 
+TEST_CASE("A hostile server gets no file of ours, no memory and no disk", "[io]") {
+  if (!can_serve()) TITAN_SKIP(testing::kNoServer);
+  Remote remote;
+  remote.folder.write("a.bin", testing::numbered_bytes(1000));
+  remote.options.deadline_s = 20;
+  const auto download = [&](const std::string& path, const RemoteFile& expected) {
+    const std::string part = remote.here.file("x" + std::to_string(path.size()));
+    const Status status = http_download(remote.request(path), remote.options, expected, part);
+    CHECK(std::filesystem::file_size(part) <= 200'000);
+    return status;
+  };
+  // To the local disk: refused, not followed, not tried again.
+  const StatusOr<std::string> file =
+      http_get(remote.request("tofile/a.bin"), remote.options, 1 << 20);
+  CHECK(file.status().code() == StatusCode::kInvalidArgument);
+  CHECK_THAT(message_of(file.status()), Contains("not an address of a server"));
+
+  const Status head = http_get(remote.request("longhead/a.bin"), remote.options, 1 << 20).status();
+  CHECK(head.code() == StatusCode::kDataLoss);
+  CHECK_THAT(message_of(head), Contains("headers are longer than 262144 bytes"));
+
+  // A body without end: at the length that an index or an earlier answer gave, else at the limit.
+  CHECK_THAT(message_of(download("endless/a.bin", {.size_bytes = 150'000})),
+             Contains("more than the 150000 bytes announced"));
+  remote.options.max_body_bytes = 180'000;
+  CHECK_THAT(message_of(download("endless/a.bin?2", {})),
+             Contains("more than the 180000 bytes allowed"));
+  CHECK_THAT(message_of(http_get(remote.request("endless/a.bin"), remote.options, 1000).status()),
+             Contains("larger than 1000 bytes"));
+}
+
 TEST_CASE("Size, version and small files are asked for", "[io]") {
   if (!can_serve()) TITAN_SKIP(testing::kNoServer);
   const Remote remote;

@@ -108,6 +108,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.reply(302, b"", [("Location", "/files/" + urllib.parse.quote(name))])
         if kind == "loop":
             return self.reply(302, b"", [("Location", self.path)])
+        if kind == "tofile":
+            return self.reply(302, b"", [("Location", f"file://{ROOT}/{name}")])
+        if kind == "longhead":
+            return self.reply(200, data, [(f"X-{i}", "x" * 900) for i in range(400)])
+        if kind == "endless":  # chunks of a body that says no length, for a few seconds
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            end = time.monotonic() + 5
+            try:
+                while self.command != "HEAD" and time.monotonic() < end:
+                    self.wfile.write(b"10000\r\n" + bytes(65536) + b"\r\n")
+            except OSError:
+                pass
+            self.close_connection = True
+            return None
         if kind == "nohead" and self.command == "HEAD":
             return self.reply(405)
         if kind == "chunked":

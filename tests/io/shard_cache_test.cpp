@@ -95,6 +95,31 @@ TEST_CASE("A cache keeps its size: the longest unused shard goes, one in use sta
         StatusCode::kNotFound);
 }
 
+TEST_CASE("No address leads out of the cache's folder", "[io]") {
+  if (!can_serve()) TITAN_SKIP(testing::kNoServer);
+  const Remote remote;
+  const ShardCache cache = cache_of(remote, kSize);
+  remote.folder.write("a", "small");
+  const std::string data = remote.here.file("cache/data/");
+  int leases = 0;
+  for (const char* name : {"files/..%2F..%2Fa", "files/..", "files/.", "files/.hidden",
+                           "files/a?/../../x", "files/a#/../../x", "files/%2e%2e"}) {
+    RemoteShard shard{.url = remote.server.url(name), .file = {.size_bytes = 5}};
+    const StatusOr<ShardLease> lease = cache.acquire(shard);
+    if (!lease.ok()) continue;  // the server has no such file
+    ++leases;
+    const std::string inside = lease->path().substr(data.size());
+    INFO(lease->path());
+    CHECK(lease->path().starts_with(data));
+    CHECK(std::count(inside.begin(), inside.end(), '/') == 1);
+    CHECK_FALSE(inside.substr(inside.find('/')).starts_with("/."));
+  }
+  CHECK(leases >= 2);
+  // Nothing but the cache beside it.
+  for (const auto& entry : std::filesystem::directory_iterator(remote.here.path()))
+    CHECK(entry.path().filename() == "cache");
+}
+
 TEST_CASE("Another version of a file is another shard", "[io]") {
   if (!can_serve()) TITAN_SKIP(testing::kNoServer);
   const Remote remote;

@@ -149,6 +149,9 @@ TEST_CASE("files of CLIP's tokenizer that are absent, damaged or of another kind
   const std::string cut = folder.write("cut.json", text.substr(0, text.size() / 2));
   REQUIRE(contains(error_of(cut, files.merges), "cut.json is no JSON (damaged, or cut short"));
   REQUIRE(contains(error_of(folder.write("list.json", "[1]"), files.merges), "is no vocabulary"));
+  const std::string deep = std::string(500'000, '[') + std::string(500'000, ']');
+  REQUIRE(contains(error_of(folder.write("deep.json", "{\"a\": " + deep + "}"), files.merges),
+                   "deep.json is no vocabulary: it nests lists or objects too deep"));
   REQUIRE(contains(error_of(folder.write("text.json", R"({"a": "b"})"), files.merges),
                    "the id of a is \"b\""));
   REQUIRE(contains(error_of(folder.write("twice.json", R"({"a": 1, "b": 1})"), files.merges),

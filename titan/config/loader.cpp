@@ -7,7 +7,6 @@
 #include <fstream>
 #include <map>
 #include <set>
-#include <sstream>
 
 #include "titan/config/aliases.h"
 #include "titan/config/command_line.h"
@@ -30,13 +29,18 @@ std::string environment(const char* name) {
 }
 
 StatusOr<std::string> read_text(const fs::path& path) {
+  // A pipe is fine (--config=<(...)), a device that never ends is not.
+  constexpr std::streamsize kMaxBytes = 16 << 20;
   std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  if (file) text << file.rdbuf();
-  if (!file || file.bad()) {
+  std::string text(file ? kMaxBytes + 1 : 0, '\0');
+  if (file) file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (file.bad() || (!file && !file.eof())) {
     return invalid_argument("[config] cannot read ", path.string(), ": ", std::strerror(errno));
   }
-  return text.str();
+  if (file.gcount() > kMaxBytes)
+    return invalid_argument("[config] ", path.string(), " is longer than 16 MiB: no config file");
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  return text;
 }
 
 class Loader {

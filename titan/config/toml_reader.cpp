@@ -91,9 +91,27 @@ std::string error_text(const toml::parse_error& error) {
   return twice ? "duplicate key or section: " + text : "TOML syntax: " + text;
 }
 
+/// The first line whose dotted key, or name of a table, has more parts than any of ours by far; 0 =
+/// none. The library makes a table in a table of each part and ends them by recursion.
+std::size_t line_of_deep_key(const std::string& text) {
+  constexpr int kMostDots = 200;
+  int dots = 0;
+  std::size_t line = 1;
+  for (const char letter : text) {
+    if (letter == '\n') ++line;
+    dots = std::string_view("\n,=[]{}").find(letter) != std::string_view::npos
+               ? 0
+               : dots + (letter == '.');
+    if (dots > kMostDots) return line;
+  }
+  return 0;
+}
+
 }  // namespace
 
 StatusOr<TomlSettings> read_toml(const std::string& text, const std::string& file_name) {
+  if (const std::size_t line = line_of_deep_key(text); line != 0)
+    return to_status({{str_cat(file_name, ":", line), "", "a key of more than 200 parts"}});
   const toml::parse_result parsed =
       toml::parse(std::string_view(text), std::string_view(file_name));
   if (!parsed) {

@@ -7,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "titan/io/json_nesting.h"
 #include "titan/io/unaligned.h"
 
 namespace titan {
@@ -69,6 +70,8 @@ bool is_mds_key(const std::string& encoding) {
 StatusOr<std::string> mds_caption(const MdsValue& value) {
   if (!is_mds_json(value.column.encoding)) return std::string(text_view(value.bytes));
   const std::string_view text = text_view(value.bytes);
+  if (nests_too_deep(text))
+    return data_loss("column '", value.column.name, "' nests lists or objects too deep");
   const auto json = nlohmann::json::parse(text.begin(), text.end(), nullptr, false);
   if (json.is_discarded()) return data_loss("column '", value.column.name, "' does not parse");
   const auto caption = json.is_object() ? json.find("caption") : json.end();

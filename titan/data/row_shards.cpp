@@ -9,6 +9,7 @@
 #include "titan/data/row_shard.h"
 #include "titan/data/sample_parts.h"
 #include "titan/io/file_descriptor.h"
+#include "titan/io/json_nesting.h"
 
 namespace titan {
 namespace {
@@ -72,7 +73,11 @@ struct Index {
 
 StatusOr<Index> read_index(const fs::path& path) {
   TITAN_ASSIGN_OR_RETURN(const std::string text, read_file(path.string(), /*max_bytes=*/64 << 20));
-  constexpr int64_t kMaxSize = 1 << 20, kMaxRecord = int64_t{1} << 36;
+  if (nests_too_deep(text))
+    return data_loss("[rows] ", path.string(), " nests lists or objects too deep");
+  // A field is decoded into memory before it is compared with anything: more than 256 MiB is an
+  // attack (T5 makes 4 MB of a text).
+  constexpr int64_t kMaxSize = 1 << 20, kMaxRecord = int64_t{1} << 27;
   try {
     const nlohmann::json json = nlohmann::json::parse(text);
     Index index;

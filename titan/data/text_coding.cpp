@@ -44,6 +44,9 @@ Status decode_text(std::span<const std::byte> coded, std::size_t width, std::spa
   // Kept by the thread that reads: two megabytes of fresh pages for each row would cost more than
   // the decoding.
   thread_local std::vector<std::uint8_t> planes;
+  // Before memory is taken for a size that only rows.json claims.
+  if (ZSTD_getFrameContentSize(coded.data(), coded.size()) != out.size())
+    return data_loss("text encodings are damaged (not of ", out.size(), " bytes)");
   planes.resize(out.size());
   const std::size_t bytes =
       ZSTD_decompress(planes.data(), planes.size(), coded.data(), coded.size());

@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "titan/io/json_nesting.h"
+
 namespace titan {
 namespace {
 
@@ -59,6 +61,8 @@ StatusOr<TextFields> decode_text_members(const TextMembers& members,
   if (members.txt && !is_utf8(*members.txt)) return data_loss("member txt is not UTF-8");
   Json json;
   if (members.json) {
+    if (nests_too_deep(*members.json))
+      return data_loss("member json nests lists or objects too deep");
     json = Json::parse(*members.json, nullptr, /*allow_exceptions=*/false);
     if (json.is_discarded()) return data_loss("member json does not parse");
   }
@@ -85,6 +89,7 @@ StatusOr<TextFields> decode_text_members(const TextMembers& members,
 
 Status decode_coco_json(const std::optional<std::string>& json, TextFields& fields) {
   if (!json) return data_loss("no json member, which gives the timestep");
+  if (nests_too_deep(*json)) return data_loss("member json nests lists or objects too deep");
   const Json object = Json::parse(*json, nullptr, /*allow_exceptions=*/false);
   if (!object.is_object()) return data_loss("member json is no object");
   const auto timestep = object.find("timestep");

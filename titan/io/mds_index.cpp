@@ -8,6 +8,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "titan/io/json_nesting.h"
+
 namespace titan {
 namespace {
 
@@ -89,6 +91,10 @@ class ShardParser {
     const auto bytes = integer(*raw, "bytes");
     if (!bytes || *bytes < 0)
       return data_loss(speaker_, ": \"raw_data\" has no count of \"bytes\"");
+    // Offsets of samples have 32 bits; a compressed shard may not unpack to more either.
+    if (*bytes > std::numeric_limits<std::uint32_t>::max())
+      return data_loss(speaker_, ": a shard cannot have ", *bytes,
+                       " bytes, its offsets have 32 bits");
     shard.raw_bytes = static_cast<std::uint64_t>(*bytes);
     TITAN_ASSIGN_OR_RETURN(shard.raw_digests, digests(*raw, "raw_data"));
     const auto zip = json_.find("zip_data");
@@ -139,6 +145,7 @@ class ShardParser {
 
 StatusOr<std::vector<MdsShardInfo>> parse_mds_index(const std::string& text,
                                                     const std::string& path) {
+  if (nests_too_deep(text)) return data_loss("[mds] ", path, " nests lists or objects too deep");
   const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) return data_loss("[mds] ", path, " is not a JSON object");
   const auto list = json.find("shards");

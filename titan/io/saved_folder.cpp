@@ -10,6 +10,7 @@
 #include "titan/base/log.h"
 #include "titan/io/atomic_file.h"
 #include "titan/io/file_descriptor.h"
+#include "titan/io/json_nesting.h"
 
 namespace titan {
 namespace {
@@ -26,6 +27,8 @@ StatusOr<nlohmann::json> read_json(const fs::path& path) {
                      ": it is not a folder of save_to_disk");
   constexpr std::size_t kMaxBytes = 64 << 20;
   TITAN_ASSIGN_OR_RETURN(const std::string text, read_file(path.string(), kMaxBytes));
+  if (nests_too_deep(text))
+    return data_loss("[arrow] ", path.string(), " nests lists or objects too deep");
   nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) return data_loss("[arrow] ", path.string(), " is not a JSON object");
   return json;

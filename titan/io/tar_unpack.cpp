@@ -17,6 +17,9 @@ namespace titan {
 namespace {
 
 constexpr std::size_t kBlock = 512;
+// Pictures hardly shrink and captions by ten; a few bytes of zstd or of gzip in gzip fill any disk.
+constexpr std::uint64_t kLargestRatio = 200;
+constexpr std::uint64_t kAlwaysAllowed = 64 << 20;
 
 std::string archive_error(archive* reader) {
   const char* text = archive_error_string(reader);
@@ -47,7 +50,11 @@ Status unpack_tar(const std::string& path, const std::string& target) {
   const std::unique_ptr<archive, decltype(&archive_read_free)> reader(archive_read_new(),
                                                                       archive_read_free);
   TITAN_CHECK(reader != nullptr, "[tar] out of memory");
-  archive_read_support_filter_all(reader.get());
+  // By name: "all" knows formats too that libarchive unpacks by running a program (lrzip, grzip).
+  archive_read_support_filter_gzip(reader.get());
+  archive_read_support_filter_bzip2(reader.get());
+  archive_read_support_filter_xz(reader.get());
+  archive_read_support_filter_zstd(reader.get());
   archive_read_support_format_raw(
       reader.get());  // the bytes themselves: our own scan reads the tar
   archive_entry* entry = nullptr;
@@ -56,6 +63,9 @@ Status unpack_tar(const std::string& path, const std::string& target) {
       archive_read_next_header(reader.get(), &entry) != ARCHIVE_OK)
     return data_loss("[tar] cannot decompress ", path, ": ", archive_error(reader.get()));
   TITAN_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::create(target));
+  TITAN_ASSIGN_OR_RETURN(const FileStamp stamp, file_stamp(path));
+  const std::uint64_t most = std::max(kAlwaysAllowed, kLargestRatio * stamp.size_bytes);
+  std::uint64_t written = 0;
   std::vector<char> buffer(1 << 20);
   for (;;) {
     const la_ssize_t count = archive_read_data(reader.get(), buffer.data(), buffer.size());
@@ -64,6 +74,10 @@ Status unpack_tar(const std::string& path, const std::string& target) {
       break;
     }
     if (count == 0) break;
+    written += static_cast<std::uint64_t>(count);
+    if (written > most)
+      return data_loss("[tar] ", path, " unpacks to more than ", most / stamp.size_bytes,
+                       " times its size: a decompression bomb?");
     TITAN_RETURN_IF_ERROR(file.write(buffer.data(), static_cast<std::size_t>(count)));
   }
   return file.commit();

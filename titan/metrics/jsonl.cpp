@@ -13,6 +13,7 @@
 
 #include "titan/base/log.h"
 #include "titan/io/atomic_file.h"
+#include "titan/io/json_nesting.h"
 
 namespace titan::metrics {
 namespace {
@@ -28,6 +29,12 @@ double wall_time() {
   using std::chrono::milliseconds;
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   return static_cast<double>(std::chrono::duration_cast<milliseconds>(now).count()) / 1e3;
+}
+
+/// Discarded where it is none, or nested as no line of ours is.
+Json parsed_line(const std::string& line) {
+  return nests_too_deep(line) ? Json(Json::value_t::discarded)
+                              : Json::parse(line, nullptr, /*allow_exceptions=*/false);
 }
 
 }  // namespace
@@ -125,7 +132,7 @@ Status cut_jsonl_back_to_step(const std::string& path, int64_t step) {
     if (end == std::string::npos) break;  // torn by a crash in the middle of a write
     const std::string line = text.substr(begin, end + 1 - begin);
     begin = end + 1;
-    const Json parsed = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+    const Json parsed = parsed_line(line);
     if (!parsed.is_object() || !parsed.contains("step") || !parsed["step"].is_number_integer())
       continue;
     if (parsed["step"].get<int64_t>() <= step) kept += line;
@@ -138,7 +145,7 @@ std::optional<FoundEvent> find_event(const std::string& path, const std::string&
   std::ifstream file(path, std::ios::binary);
   std::optional<FoundEvent> found;
   for (std::string line; std::getline(file, line);) {
-    const Json parsed = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+    const Json parsed = parsed_line(line);
     if (!parsed.is_object() || !parsed.contains("event") || parsed["event"] != name) continue;
     FoundEvent& event = found.emplace();
     if (parsed.contains("step") && parsed["step"].is_number_integer())

@@ -49,7 +49,9 @@ std::string dumped(const nlohmann::ordered_json& json, int indent = -1) {
 
 /// What the manifest in `folder` says of its job.
 StatusOr<JobDescription> job_of(const fs::path& manifest, const nlohmann::ordered_json& json) {
-  if (json.value("version", 0) != kVersion || !json.contains("job"))
+  const auto version = json.find("version");
+  const bool ours = version != json.end() && version->is_number_integer() && *version == kVersion;
+  if (!ours || !json.contains("job"))
     return data_loss("[preprocess] ", manifest.string(), " is of another version of this program",
                      kElsewhere);
   StatusOr<JobDescription> job = description_from_json(json["job"]);

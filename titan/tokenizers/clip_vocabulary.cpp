@@ -12,6 +12,7 @@
 
 #include "titan/base/printable.h"
 #include "titan/io/file_descriptor.h"
+#include "titan/io/json_nesting.h"
 #include "titan/tokenizers/clip_text.h"
 
 namespace titan {
@@ -45,6 +46,8 @@ StatusOr<BytePairs::Merges> parse_merges(const std::string& text, const std::str
 }
 
 StatusOr<BytePairs::Vocabulary> parse_vocabulary(const std::string& text, const std::string& path) {
+  if (nests_too_deep(text))
+    return data_loss(path, " is no vocabulary: it nests lists or objects too deep");
   const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (json.is_discarded())
     return data_loss(path, " is no JSON (damaged, or cut short: ", text.size(), " bytes)");

@@ -128,6 +128,11 @@ Status begin_body(const HttpAnswer& answer, const RemoteFile& expected, std::uin
   return part.describe(have);
 }
 
+/// Of the whole file, as far as anybody has said it.
+std::optional<std::uint64_t> length_of(const Part& part, const RemoteFile& expected) {
+  return part.of().size_bytes ? part.of().size_bytes : expected.size_bytes;
+}
+
 HttpAttempt download_attempt(const HttpRequest& request, const HttpOptions& options,
                              double time_left_s, const RemoteFile& expected, Part& part,
                              const DownloadProgress& progress) {
@@ -143,6 +148,11 @@ HttpAttempt download_attempt(const HttpRequest& request, const HttpOptions& opti
   const auto sink = [&](const HttpAnswer& answer, const char* data, std::size_t size) -> Status {
     if (!begun) TITAN_RETURN_IF_ERROR(begin_body(answer, expected, from, part));
     begun = true;
+    // An answer in chunks says no length beforehand; it may not fill the disk.
+    const std::uint64_t most = length_of(part, expected).value_or(options.max_body_bytes);
+    if (most < part.size() || size > most - part.size())
+      return data_loss("the body has more than the ", most, " bytes ",
+                       length_of(part, expected) ? "announced" : "allowed");
     TITAN_RETURN_IF_ERROR(part.append(data, size));
     if (progress) progress(part.size());
     return ok_status();
@@ -157,8 +167,7 @@ HttpAttempt download_attempt(const HttpRequest& request, const HttpOptions& opti
   }
   if (outcome.status.ok() && !begun)  // an empty body calls no sink
     outcome.status = begin_body(outcome.answer, expected, from, part);
-  const std::optional<std::uint64_t> whole =
-      part.of().size_bytes ? part.of().size_bytes : expected.size_bytes;
+  const std::optional<std::uint64_t> whole = length_of(part, expected);
   if (outcome.status.ok() && whole && part.size() < *whole) {
     outcome.status =
         unavailable(str_cat("the body ended after ", part.size(), " of ", *whole, " bytes"));

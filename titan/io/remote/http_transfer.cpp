@@ -63,6 +63,7 @@ struct Exchange {
   const HttpOptions& options;
   HttpAnswer answer;
   Status sink_status;
+  std::size_t head_bytes = 0;
   Clock::time_point watched_since = Clock::now();
   curl_off_t watched_bytes = 0;
   bool stalled = false;
@@ -80,13 +81,24 @@ struct Exchange {
     return !stalled;
   }
 
-  void header(const std::string& line) {
+  /// False where the head of the answers, redirects included, is longer than any server's.
+  bool header(const std::string& line) {
+    constexpr std::size_t kMaxHeadBytes = 256 << 10;
+    head_bytes += line.size();
+    if (head_bytes > kMaxHeadBytes) {
+      sink_status = data_loss("its headers are longer than ", kMaxHeadBytes, " bytes");
+      return false;
+    }
     if (line.starts_with("HTTP/")) {  // of a redirect or "100 Continue" before: forget it
       answer = {};
-      return;
+      return true;
     }
     const std::size_t colon = line.find(':');
-    if (colon == std::string::npos) return;
+    if (colon != std::string::npos) take_header(line, colon);
+    return true;
+  }
+
+  void take_header(const std::string& line, std::size_t colon) {
     std::string name = line.substr(0, colon);
     std::transform(name.begin(), name.end(), name.begin(),
                    [](unsigned char c) { return std::tolower(c); });
@@ -114,8 +126,8 @@ struct Exchange {
 };
 
 std::size_t on_header(char* data, std::size_t one, std::size_t count, void* exchange) {
-  static_cast<Exchange*>(exchange)->header({data, one * count});
-  return one * count;
+  const bool goes_on = static_cast<Exchange*>(exchange)->header({data, one * count});
+  return goes_on ? one * count : 0;
 }
 
 std::size_t on_body(char* data, std::size_t one, std::size_t count, void* exchange) {

@@ -19,6 +19,8 @@ struct HttpOptions {
   double stall_s = 20;  ///< an attempt slower than stall_bytes_per_s for so long is given up
   int64_t stall_bytes_per_s = 1024;
   int64_t max_redirects = 8;
+  /// Of a download whose length nobody announced.
+  std::uint64_t max_body_bytes = std::uint64_t{1} << 40;
   double first_pause_s = 0.2;  ///< doubled with each attempt, drawn between half and all of it
   double max_pause_s = 10;
   const std::atomic<bool>* cancelled = nullptr;  ///< once true, transfers end within a second

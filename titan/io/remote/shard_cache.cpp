@@ -128,7 +128,9 @@ Status ShardCache::fetch(const RemoteShard& shard, const std::string& id,
   const std::string part = path + ".part";
   remove_leftovers(fs::path(path).parent_path().string());
   TITAN_RETURN_IF_ERROR(make_room(shard, id));
-  Status done = download_part(shard, options_.http, part, progress);
+  HttpOptions http = options_.http;
+  http.max_body_bytes = options_.limit_bytes;
+  Status done = download_part(shard, http, part, progress);
   if (done.ok()) done = finish_part(shard, part, path);
   if (done.code() == absl::StatusCode::kResourceExhausted) {
     remove_part(part);

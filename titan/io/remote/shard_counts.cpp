@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "titan/io/json_nesting.h"
+
 namespace titan {
 namespace {
 
@@ -14,11 +16,12 @@ bool is_index(const json& root) {
 }  // namespace
 
 bool is_shard_counts(const std::string& text) {
-  return is_index(json::parse(text, nullptr, /*allow_exceptions=*/false));
+  return !nests_too_deep(text) && is_index(json::parse(text, nullptr, /*allow_exceptions=*/false));
 }
 
 StatusOr<std::vector<ShardCount>> parse_shard_counts(const std::string& text,
                                                      const std::string& name) {
+  if (nests_too_deep(text)) return data_loss("[shards] ", name, " nests lists or objects too deep");
   const json root = json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!is_index(root))
     return data_loss("[shards] ", name,

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "titan/io/image_resize.h"
+#include "titan/io/json_nesting.h"
 
 namespace titan::tools {
 namespace {
@@ -41,6 +42,7 @@ std::string joined(const std::string& a, const std::string& b) {
 }
 
 StatusOr<Json> parse_object(const std::string& text) {
+  if (nests_too_deep(text)) return data_loss("member json nests lists or objects too deep");
   Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) return data_loss("member json is no JSON object");
   return json;
