@@ -75,7 +75,7 @@ int run(int pairs, int64_t dim, int64_t layers) {
   config.n_heads = 4;
   config.in_channels = 3;
   config.num_classes = kClasses;
-  const Status status = models::validate(config);
+  const Status status = models::validate(config, kSide, kSide);
   TITAN_CHECK(status.ok(), message_of(status));
   const auto model = std::make_shared<models::Dit>(config);
   model->initialize(1);

@@ -1,4 +1,5 @@
 #include <chrono>
+#include <cstdio>
 #include <filesystem>
 
 #include "tests/integration/operation.h"
@@ -42,8 +43,8 @@ TEST_CASE("SLURM's end of the job is a time limit; job.time_limit=0 switches it 
     const auto now = std::chrono::system_clock::now().time_since_epoch();
     return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(now).count() + s);
   };
-  const ProcessResult result = train(endless(folder / "run", "--job.time_margin_seconds=5"),
-                                     {{"SLURM_JOB_END_TIME", in_s(8)}});
+  const ProcessResult result = train(endless(folder / "run", "--job.time_margin_seconds=16"),
+                                     {{"SLURM_JOB_END_TIME", in_s(20)}});
   INFO(result.output);
   REQUIRE(result.exit_code == 3);
   REQUIRE(result.mentions("at the time limit (SLURM's end of the job: "));

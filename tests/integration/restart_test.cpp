@@ -1,5 +1,6 @@
 #include <signal.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -13,8 +14,8 @@ TEST_CASE("A job that loses a rank starts again from its checkpoint, to the same
           "[integration]") {
   const TemporaryFolder folder;
   const auto job = [&](const std::string& name) {
-    return tiny_job(folder / name, {"--training.steps=400", "--checkpoint.enable_checkpoint",
-                                    "--checkpoint.interval=10", "--metrics.log_freq=10"});
+    return tiny_job(folder / name, {"--training.steps=1000", "--checkpoint.enable_checkpoint",
+                                    "--checkpoint.interval=50", "--metrics.log_freq=25"});
   };
   const std::string whole = folder / "whole", killed = folder / "killed";
   REQUIRE(train(job("whole"), {{"NGPU", "2"}}).exit_code == 0);

@@ -168,17 +168,6 @@ TEST_CASE("A signal in the last evaluation, or in the pictures, loses neither", 
   REQUIRE(train(evaluating(run_folder, "5", quick)).mentions("this run is finished"));
 }
 
-TEST_CASE("A second signal ends a job in the middle of an evaluation at once", "[integration]") {
-  const TemporaryFolder folder;
-  const auto process = start_train(evaluating(folder / "run", "100000", {"--eval.batch_size=8"}));
-  REQUIRE(wait_for_lines(folder / "run", 4));
-  process->signal(SIGTERM);
-  process->signal(SIGINT);
-  const ProcessResult result = process->wait(60);
-  INFO(result.output);
-  REQUIRE(result.exit_code == 128 + SIGINT);
-}
-
 TEST_CASE("two runs in one folder: the second is refused and names the first", "[integration]") {
   const TemporaryFolder folder;
   const auto first = start_train(endless(folder / "run"));

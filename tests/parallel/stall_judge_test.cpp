@@ -2,6 +2,8 @@
 
 #include "titan/parallel/stall_judge.h"
 
+#include <algorithm>
+
 using Catch::Matchers::Contains;
 using titan::parallel::Beat;
 using titan::parallel::StallJudge;
