@@ -144,7 +144,7 @@ function chartOptions(curve) {
     curve: curve, animation: false, normalized: true, parsing: false, maintainAspectRatio: false,
     interaction: {mode: 'nearest', axis: 'x', intersect: false},
     scales: {
-      x: {type: 'linear', bounds: 'data', grid: grid, title: {display: true, text: axisTitle(), color: text},
+      x: {type: 'linear', min: 0, bounds: 'data', grid: grid, title: {display: true, text: axisTitle(), color: text},
           ticks: {color: text, maxRotation: 0, callback: compact}},
       y: {type: view.log && curve.log ? 'logarithmic' : 'linear', grid: grid, beginAtZero: Boolean(curve.zero),
           ticks: {color: text, maxTicksLimit: 7, callback: (value) => curve.percent ? compact(100 * value) + ' %' : compact(value)}},
