@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include <torch/cuda.h>
 #include <torch/types.h>
 #include <torch/utils.h>
 
