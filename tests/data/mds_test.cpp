@@ -120,7 +120,8 @@ TEST_CASE("MDS columns that do not make captioned images are listed", "[data]") 
   const TarFolder folder;
   const auto error_with = [&](const std::vector<MdsColumnSpec>& columns) {
     std::vector<std::string> row;
-    for (const Column& column : columns) row.push_back(std::string(column.size.value_or(1), '1'));
+    for (const MdsColumnSpec& column : columns)
+      row.push_back(std::string(column.size.value_or(1), '1'));
     const MdsShardBytes shard = make_shard("shard.00000.mds", columns, {row});
     folder.write("shard.00000.mds", shard.bytes);
     testing::write_mds_index(folder, {shard.entry});

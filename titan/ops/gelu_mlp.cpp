@@ -105,7 +105,7 @@ at::Tensor detail::gelu_mlp_in_epilogues(const at::Tensor& x, const at::Tensor& 
 at::Tensor detail::gelu_mlp_apart(const at::Tensor& x, const at::Tensor& weight1,
                                   const at::Tensor& bias1, const at::Tensor& weight2,
                                   const at::Tensor& bias2) {
-  return linear(gelu(linear(x, weight1, bias1)), weight2, bias2);
+  return linear(ops::gelu(linear(x, weight1, bias1)), weight2, bias2);
 }
 
 at::Tensor gelu_mlp(const at::Tensor& x, const at::Tensor& weight1, const at::Tensor& bias1,
