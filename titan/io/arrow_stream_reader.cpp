@@ -19,21 +19,6 @@ constexpr std::size_t kPrefixBytes = 8;  // continuation mark and length of the 
 // A kNull column needs no buffer, so nothing else bounds the number of rows.
 constexpr int64_t kMaxRows = std::numeric_limits<int64_t>::max() / 64;
 
-/// nanoarrow's C objects, released on every way out.
-struct Decoder {
-  ArrowIpcDecoder ipc{};
-  ArrowSchema schema{};
-  ArrowError error{};
-
-  Decoder() { TITAN_CHECK(ArrowIpcDecoderInit(&ipc) == NANOARROW_OK, "[arrow] out of memory"); }
-  ~Decoder() {
-    ArrowIpcDecoderReset(&ipc);
-    if (schema.release != nullptr) ArrowSchemaRelease(&schema);
-  }
-  Decoder(const Decoder&) = delete;
-  Decoder& operator=(const Decoder&) = delete;
-};
-
 bool has_dictionary(const ArrowSchema& schema, std::string& name) {
   if (schema.dictionary != nullptr) {
     name = schema.name == nullptr ? "" : schema.name;
@@ -48,6 +33,21 @@ bool has_dictionary(const ArrowSchema& schema, std::string& name) {
 
 /// Walks the messages of one file.
 struct ArrowStreamFile::Reader {
+  /// nanoarrow's C objects, released on every way out.
+  struct Decoder {
+    ArrowIpcDecoder ipc{};
+    ArrowSchema schema{};
+    ArrowError error{};
+
+    Decoder() { TITAN_CHECK(ArrowIpcDecoderInit(&ipc) == NANOARROW_OK, "[arrow] out of memory"); }
+    ~Decoder() {
+      ArrowIpcDecoderReset(&ipc);
+      if (schema.release != nullptr) ArrowSchemaRelease(&schema);
+    }
+    Decoder(const Decoder&) = delete;
+    Decoder& operator=(const Decoder&) = delete;
+  };
+
   ArrowStreamFile& out;
   std::span<const std::byte> bytes;
   std::size_t at = 0;

@@ -29,9 +29,9 @@ StatusOr<nlohmann::json> read_json(const fs::path& path) {
   TITAN_ASSIGN_OR_RETURN(const std::string text, read_file(path.string(), kMaxBytes));
   if (nests_too_deep(text))
     return data_loss("[arrow] ", path.string(), " nests lists or objects too deep");
-  nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) return data_loss("[arrow] ", path.string(), " is not a JSON object");
-  return json;
+  nlohmann::json value = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!value.is_object()) return data_loss("[arrow] ", path.string(), " is not a JSON object");
+  return value;
 }
 
 StatusOr<std::vector<std::string>> data_files(const fs::path& state_path,
