@@ -31,8 +31,8 @@ struct DeviceMemory {
   std::string device;  ///< "cuda:0"
   int64_t total = 0;
   int64_t free = 0;
-  int64_t own = 0;                    ///< what this process's allocator has reserved
-  std::vector<MemoryHolder> holders;  ///< other processes, where the driver names them
+  int64_t own = 0;                         ///< what this process's allocator has reserved
+  std::vector<MemoryHolder> holders = {};  ///< other processes, where the driver names them
 
   /// What other processes hold, a CUDA context of our own taken off: not exact, so 0 where it is
   /// less than 2 % of the device or 2 GiB.
