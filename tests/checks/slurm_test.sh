@@ -108,7 +108,7 @@ sed -n 's/.*"kind":"train".*"step":\([0-9]*\).*/\1/p' "$LOGDIR/metrics.jsonl" | 
 ok "cancelled at step $last with its checkpoint"
 
 # Another job, other node and rank counts: goes on; where they would change the global batch it is refused by name.
-NGPU=2 run 0 resume -N2 -- --training.global_batch_size=16 --training.steps=$((last + 5))
+NGPU=2 run 0 resume -N2 -- --training.global_batch_size=16 --training.batch_size=4 --training.steps=$((last + 5))
 [[ $(last_step "$LOGDIR") == $((last + 5)) ]] || die "not resumed"
 NGPU=3 run 2 batch -N1 -- --training.steps=$((last + 9))
 shown batch global_batch_size
