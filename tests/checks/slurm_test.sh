@@ -114,13 +114,14 @@ NGPU=3 run 2 batch -N1 -- --training.steps=$((last + 9))
 shown batch global_batch_size
 ok "resumed on 4 ranks; another global batch is refused"
 
-# salloc's shell is no rank: run_train.sh starts them on the allocation's nodes.
-if [[ -z ${TITAN_TEST_NO_BUILD:-} ]]; then
-  unset LOGDIR CONFIG_FILE
-  salloc -N2 --quiet ./run_train.sh --config=debug "${tiny[@]}" --training.steps=4 --job.dump_folder="$work/c" >"$work/salloc.out" 2>&1 ||
-    die "salloc ended with $?"
-  shown salloc "1 ranks on each of 2 nodes, by srun"
-  shown salloc "2 ranks by slurm"
-  ok "salloc's shell starts ranks on both nodes"
-fi
+# salloc's shell is no rank: run_train.sh starts them on the allocation's nodes. TITAN_TEST_NO_BUILD: without its build.
+unset LOGDIR CONFIG_FILE
+front=(./run_train.sh)
+if [[ -n ${TITAN_TEST_NO_BUILD:-} ]]; then front=(bash -c 'source scripts/ranks.sh && titan_exec "$TITAN_BIN/train" "$@"' run_train.sh); fi
+salloc -N2 --quiet "${front[@]}" --config=debug "${tiny[@]}" --training.steps=4 --job.dump_folder="$work/c" >"$work/salloc.out" 2>&1 ||
+  die "salloc ended with $?"
+shown salloc "1 ranks on each of 2 nodes, by srun"
+shown salloc "2 ranks by slurm"
+[[ $(last_step "$work/c") == 4 ]] || die "the run in salloc did not reach step 4"
+ok "salloc's shell starts ranks on both nodes"
 echo "all $checks checks passed"
