@@ -88,7 +88,7 @@ Status find_slurm_master(RankEnv& env) {
   if (port) {
     TITAN_ASSIGN_OR_RETURN(env.master_port, required_int("MASTER_PORT", "SLURM_NTASKS"));
   }
-  if (!addr && !place.note.empty()) env.source += "; " + place.note;
+  if (!addr && !place.note.empty()) env.source += " (" + place.note + ")";
   return ok_status();
 }
 

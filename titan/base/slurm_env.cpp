@@ -223,9 +223,9 @@ StatusOr<MeetingPlace> slurm_meeting_place(
     return invalid_argument("[slurm] the first node, ", place.address,
                             ", has no address here; set MASTER_ADDR to the address of rank 0");
   }
-  place.note =
-      str_cat("the first node, ", place.address, ", has no address here; the ranks meet at ",
-              *launcher, ", where srun was started (MASTER_ADDR chooses another)");
+  place.note = str_cat(
+      place.address,
+      " has no address here, that of srun's own host is taken; MASTER_ADDR chooses another");
   place.address = *launcher;
   return place;
 }
