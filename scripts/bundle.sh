@@ -36,7 +36,7 @@ fi
 # what LibTorch brings itself. libstdc++ is a fallback only: a newer one over there must win.
 mkdir -p "$folder/lib/fallback"
 find "$folder/bin" "$folder/lib" -type f -print0 2>/dev/null | xargs -0 ldd 2>/dev/null |
-  awk '$2 == "=>" && $3 ~ "^(/usr)?/lib/" {print $3}' | sort -u | while read -r library; do
+  awk '$2 == "=>" && $3 ~ "^(/usr)?/lib/|/packages/run/" {print $3}' | sort -u | while read -r library; do
     case $(basename "$library") in
       libc.so.* | libm.so.* | libdl.so.* | libpthread.so.* | librt.so.* | ld-linux* | libgomp.so.* | libcuda.so.*) ;;
       libstdc++.so.* | libgcc_s.so.*) cp -L "$library" "$folder/lib/fallback/" ;;
