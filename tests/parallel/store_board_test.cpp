@@ -14,11 +14,11 @@ TEST_CASE("Beats go through the store, each rank's last one", "[parallel]") {
   const auto store = c10::make_intrusive<c10d::HashStore>();
   const auto first = titan::parallel::open_store_board(store, 0, 3, /*serves=*/true);
   const auto last = titan::parallel::open_store_board(store, 2, 3, /*serves=*/false);
-  REQUIRE(first->read() == std::vector<std::optional<std::string>>(3));
+  REQUIRE((first->read() == std::vector<std::optional<std::string>>(3)));
   first->publish("a");
   last->publish("b");
   last->publish("c");
-  REQUIRE(first->read() == std::vector<std::optional<std::string>>{"a", std::nullopt, "c"});
+  REQUIRE((first->read() == std::vector<std::optional<std::string>>{"a", std::nullopt, "c"}));
 }
 
 TEST_CASE("Ending the job does not wait for ranks that are deaf", "[parallel]") {
