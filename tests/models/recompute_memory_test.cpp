@@ -47,12 +47,12 @@ RecomputePlan memory_plan_of(const std::string& mode, int64_t blocks) {
   throw Error("no mode " + mode);
 }
 
-constexpr int64_t kBatch = 3;
+constexpr int64_t kHeldBatch = 3;
 
 Memory dit_memory(const std::string& mode, int64_t layers) {
   const auto model = std::make_shared<models::Dit>(testing::small_dit(layers));
   testing::randomize_parameters(*model, 0.2);
-  return memory_of(model, testing::dit_inputs(kBatch), memory_plan_of(mode, layers));
+  return memory_of(model, testing::dit_inputs(kHeldBatch), memory_plan_of(mode, layers));
 }
 int64_t dit_kept(const std::string& mode, int64_t layers) { return dit_memory(mode, layers).kept; }
 /// What one more block keeps.
@@ -60,9 +60,9 @@ int64_t dit_block(const std::string& mode) { return (dit_kept(mode, 6) - dit_kep
 
 TEST_CASE("a DiT block keeps the bytes of arithmetic in each mode", "[models]") {
   const models::DitConfig c = testing::small_dit();
-  const int64_t tokens = kBatch * 8;
+  const int64_t tokens = kHeldBatch * 8;
   // The state behind a block: x, the open branch, and its gate, a part of the six modulations.
-  const int64_t border = kFloat * (2 * tokens * c.dim + 6 * kBatch * c.dim);
+  const int64_t border = kFloat * (2 * tokens * c.dim + 6 * kHeldBatch * c.dim);
   const int64_t attention = kFloat * (tokens * c.dim + tokens * c.n_heads);  // and log-sum-exp
   // modulation (there already), wk, wo, and w1 or w3
   const int64_t matmuls = kFloat * tokens * (c.dim + c.dim + c.ffn_hidden());
@@ -98,7 +98,7 @@ int64_t flux_kept(const std::string& mode, int64_t doubles, int64_t singles) {
   const models::FluxConfig config = testing::small_flux(doubles, singles);
   const auto model = std::make_shared<models::Flux>(config);
   testing::randomize_parameters(*model, 0.1);
-  return memory_of(model, testing::flux_inputs(config, kBatch),
+  return memory_of(model, testing::flux_inputs(config, kHeldBatch),
                    memory_plan_of(mode, doubles + singles))
       .kept;
 }
@@ -106,11 +106,11 @@ int64_t flux_kept(const std::string& mode, int64_t doubles, int64_t singles) {
 TEST_CASE("Flux's blocks keep the bytes of arithmetic in each mode", "[models]") {
   const models::FluxConfig c = testing::small_flux();
   const int64_t h = c.hidden_size, mlp = c.mlp_hidden();
-  const int64_t stream = kBatch * 6, tokens = 2 * stream;
+  const int64_t stream = kHeldBatch * 6, tokens = 2 * stream;
   const int64_t attention = kFloat * (tokens * h + tokens * c.num_heads);
   // x and branch of every token; the gates are parts of 6 and 3 modulations.
-  const int64_t double_border = kFloat * (2 * tokens * h + 2 * 6 * kBatch * h);
-  const int64_t single_border = kFloat * (2 * tokens * h + 3 * kBatch * h);
+  const int64_t double_border = kFloat * (2 * tokens * h + 2 * 6 * kHeldBatch * h);
+  const int64_t single_border = kFloat * (2 * tokens * h + 3 * kHeldBatch * h);
   // Double: modulation (there already), one stream's qkv, proj, mlp.2 (the branch), the other's
   // mlp.0; single: modulation and linear2, both there already.
   const int64_t double_matmuls = kFloat * stream * (3 * h + h + mlp);
@@ -134,7 +134,7 @@ TEST_CASE("evaluation keeps nothing but its prediction, whatever the plan", "[mo
   REQUIRE(memory::install_cpu_allocator());
   const auto model = std::make_shared<models::Dit>(testing::small_dit());
   testing::randomize_parameters(*model, 0.2);
-  const TrainingInputs inputs = testing::dit_inputs(kBatch);
+  const TrainingInputs inputs = testing::dit_inputs(kHeldBatch);
   for (const auto& [name, plan] : testing::recompute_modes(4)) {
     INFO(name);
     const auto runner = make_runner(model, nullptr, plan);

@@ -96,8 +96,9 @@ std::optional<GoldenJob> golden_job(const TemporaryFolder& folder) {
   return std::nullopt;
 }
 
-ProcessResult preprocess(const GoldenJob& job, const std::string& output,
-                         const std::vector<std::string>& more = {}, const std::string& ngpu = "") {
+ProcessResult preprocessed(const GoldenJob& job, const std::string& output,
+                           const std::vector<std::string>& more = {},
+                           const std::string& ngpu = "") {
   std::vector<std::string> command = {TITAN_BINARY_FOLDER "/titan", "preprocess"};
   command.insert(command.end(), job.settings.begin(), job.settings.end());
   command.push_back("--preprocessing.output_dataset_path=" + output);
@@ -127,7 +128,7 @@ TEST_CASE("the program's encodings are those of the reference's job", "[preproce
   for (const auto& [format, ngpu] : {std::pair{"arrow", "2"}, std::pair{"rows", ""}}) {
     const std::string output = folder / format;
     const ProcessResult result =
-        preprocess(*job, output, {str_cat("--preprocessing.format=", format)}, ngpu);
+        preprocessed(*job, output, {str_cat("--preprocessing.format=", format)}, ngpu);
     INFO(result.output);
     REQUIRE(result.exit_code == 0);
     const auto rows = open_encoded_rows(output, "test").value();
@@ -157,12 +158,12 @@ TEST_CASE("the program's encodings are those of the reference's job", "[preproce
   CHECK(relative_difference(empty->t5.to(at::kFloat), reference.t5.to(at::kFloat)) < 0.05);
   CHECK(relative_difference(empty->clip.to(at::kFloat), reference.clip.to(at::kFloat)) < 0.05);
   // Called again: finished, and other encoders on the same folder are another job.
-  const ProcessResult again = preprocess(*job, folder / "arrow");
+  const ProcessResult again = preprocessed(*job, folder / "arrow");
   INFO(again.output);
   CHECK(again.exit_code == 0);
   CHECK(again.mentions("finished already"));
   const ProcessResult other =
-      preprocess(*job, folder / "arrow", {"--training.mixed_precision_param=float32"});
+      preprocessed(*job, folder / "arrow", {"--training.mixed_precision_param=float32"});
   INFO(other.output);
   CHECK(other.exit_code == 2);
   CHECK(other.mentions("precision (bfloat16 there, float32 here)"));
@@ -174,7 +175,7 @@ TEST_CASE("a sample encoded while training has the bits that the job has stored"
   const TemporaryFolder folder;
   const std::optional<GoldenJob> job = golden_job(folder);
   if (!job) TITAN_SKIP("no golden files");
-  const ProcessResult result = preprocess(*job, folder / "out", {"--preprocessing.format=rows"});
+  const ProcessResult result = preprocessed(*job, folder / "out", {"--preprocessing.format=rows"});
   INFO(result.output);
   REQUIRE(result.exit_code == 0);
   const auto rows = open_encoded_rows(folder / "out", "test").value();
@@ -210,7 +211,7 @@ TEST_CASE("what the program needs and lacks is said", "[preprocess]") {
   const std::optional<GoldenJob> job = golden_job(folder);
   if (!job) TITAN_SKIP("no golden files");
   const auto refused = [&](const std::vector<std::string>& more, const std::string& text) {
-    const ProcessResult result = preprocess(*job, folder / "out", more);
+    const ProcessResult result = preprocessed(*job, folder / "out", more);
     INFO(result.output);
     CHECK(result.exit_code == 2);
     CHECK(result.mentions(text));
