@@ -55,7 +55,7 @@ sandwich=("$work/sandwich_dit/sandwich_dit" --config "$examples/sandwich_dit/san
   --metrics.log_freq=1)
 "${sandwich[@]}" --job.dump_folder=one >one.log 2>&1 || { cat one.log; exit 1; }
 read -ra one < <(losses one/metrics.jsonl)
-[[ ${#one[@]} == 60 ]] || fail "${#one[@]} steps instead of 60"
+[[ ${#one[@]} == 100 ]] || fail "${#one[@]} steps instead of 100"
 python3 -c 'import sys; a = [float(x) for x in sys.argv[1:]]; sys.exit(not sum(a[-5:]) < 0.65 * sum(a[:5]))' "${one[@]}" ||
   fail "the loss does not fall: ${one[*]}"
 # Sharded over two ranks, the same global batch: the same losses, without a line in the model about it.
@@ -85,4 +85,4 @@ grep -q "own_data: the loss fell from" own.log || { cat own.log; fail "own_data 
 
 torch=$(sed -n 's/^set(TITAN_LIBTORCH_BUILT_WITH "\(.*\)")/\1/p' "$work/prefix"/lib*/cmake/titan/titanConfig.cmake)
 python3 "$here/headers.py" "$work/prefix" "$torch" "${CXX:-c++}"
-echo "consumer: sandwich_dit ($lines lines) trained from the prefix, loss ${one[0]} to ${one[59]}"
+echo "consumer: sandwich_dit ($lines lines) trained from the prefix, loss ${one[0]} to ${one[99]}"
