@@ -168,6 +168,7 @@ void Recording::replay() {
 
 void record(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   const c10::impl::ExcludeDispatchKeyGuard once(kKey);
+  const at::AutoDispatchBelowADInplaceOrView below_autograd;  // that has done its part
   if (Recording::current() == nullptr)
     op.callBoxed(stack);
   else

@@ -33,8 +33,8 @@ c10::TypedOperatorHandle<Signature> find_op(const char* schema) {
 /// Keys of x, and of a mode that the caller has switched on, that remain below autograd: where an
 /// Autograd kernel re-dispatches to.
 inline c10::DispatchKeySet below_autograd(const at::Tensor& x) {
-  const c10::DispatchKeySet modes =
-      c10::impl::tls_local_dispatch_key_set().included_ - c10::default_included_set;
+  const c10::impl::LocalDispatchKeySet local = c10::impl::tls_local_dispatch_key_set();
+  const c10::DispatchKeySet modes = local.included_ - local.excluded_ - c10::default_included_set;
   return (x.key_set() | modes) & c10::after_ADInplaceOrView_keyset;
 }
 
