@@ -16,7 +16,7 @@ TEST_CASE("What was put off is found until it is done", "[train]") {
   CHECK_FALSE(find_put_off(path, 4).any());  // no file
   const auto sink = *JsonlSink::open(path);
   sink->eval({.step = 2, .samples = 8});
-  sink->event(put_off_event({.evaluation = true, .pictures = true}, 4));
+  sink->event(titan::put_off_event({.evaluation = true, .pictures = true}, 4));
   CHECK_FALSE(find_put_off(path, 2).any());
   const PutOff left = find_put_off(path, 4);
   CHECK(left.evaluation);
@@ -29,6 +29,6 @@ TEST_CASE("What was put off is found until it is done", "[train]") {
   sink->event({.step = 4, .name = "sample"});
   CHECK_FALSE(find_put_off(path, 4).any());
   // Stopped in the same place again.
-  sink->event(put_off_event({.evaluation_pictures = true}, 4));
+  sink->event(titan::put_off_event({.evaluation_pictures = true}, 4));
   CHECK(find_put_off(path, 4).evaluation_pictures);
 }
