@@ -1,6 +1,7 @@
 #include "titan/config/loader.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -30,16 +31,19 @@ std::string environment(const char* name) {
 
 StatusOr<std::string> read_text(const fs::path& path) {
   // A pipe is fine (--config=<(...)), a device that never ends is not.
-  constexpr std::streamsize kMaxBytes = 16 << 20;
+  constexpr std::size_t kMaxBytes = 16 << 20;
   std::ifstream file(path, std::ios::binary);
-  std::string text(file ? kMaxBytes + 1 : 0, '\0');
-  if (file) file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  std::string text;
+  std::array<char, 65536> piece;
+  while (file && text.size() <= kMaxBytes) {
+    file.read(piece.data(), piece.size());
+    text.append(piece.data(), static_cast<std::size_t>(file.gcount()));
+  }
   if (file.bad() || (!file && !file.eof())) {
     return invalid_argument("[config] cannot read ", path.string(), ": ", std::strerror(errno));
   }
-  if (file.gcount() > kMaxBytes)
+  if (text.size() > kMaxBytes)
     return invalid_argument("[config] ", path.string(), " is longer than 16 MiB: no config file");
-  text.resize(static_cast<std::size_t>(file.gcount()));
   return text;
 }
 
