@@ -386,7 +386,8 @@ TEST_CASE("A cache or a disk without room for a shard is said", "[data]") {
   CHECK(data->read(kRows, {}).ok());  // once there is room again
 }
 
-TEST_CASE("A server that fails while a job reads is an error that may pass", "[data]") {
+TEST_CASE("A server of MDS shards that fails while a job reads is an error that may pass",
+          "[data]") {
   if (!can_serve()) TITAN_SKIP(testing::kNoServer);
   const ServedShards served;
   for (const char* fault : {"only-503", "only-stallalways", "only-brokenalways"}) {

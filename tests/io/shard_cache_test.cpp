@@ -104,7 +104,8 @@ TEST_CASE("No address leads out of the cache's folder", "[io]") {
   int leases = 0;
   for (const char* name : {"files/..%2F..%2Fa", "files/..", "files/.", "files/.hidden",
                            "files/a?/../../x", "files/a#/../../x", "files/%2e%2e"}) {
-    RemoteShard shard{.url = remote.server.url(name), .file = {.size_bytes = 5}};
+    RemoteShard shard{.url = remote.server.url(name),
+                      .file = {.size_bytes = 5, .etag = {}, .last_modified = {}}};
     const StatusOr<ShardLease> lease = cache.acquire(shard);
     if (!lease.ok()) continue;  // the server has no such file
     ++leases;
