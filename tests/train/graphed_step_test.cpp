@@ -115,6 +115,7 @@ Outcome train(const JobConfig& config, const Disturbance& disturb = {},
   const BatchPlan batches =
       *plan_batches(config.training.batch_size, config.training.global_batch_size, 1);
   REQUIRE(choose_kernels(config, device.type()).ok());
+  at::set_num_threads(1);  // tiny operations: threads would only wait for each other
   const parallel::DeviceMesh alone({}, 0);
   const parallel::OpenGroup open;  // a single rank connects to nobody
   const auto step = TrainStep::create({.config = config,
