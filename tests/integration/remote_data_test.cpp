@@ -97,9 +97,10 @@ TEST_CASE("Two ranks read MDS shards from a server as from a folder: equal losse
     entries.push_back(shard.entry);
   }
   write_mds_index(remote.folder, entries);
-  const auto run_on = [&](const std::string& name, const std::string& path) {
+  const auto run_on = [&](const std::string& name, const std::string& path, int deadline_s = 300) {
     std::vector<std::string> arguments = online_job(remote.here.file(name), path);
     arguments.push_back("--dataset.cache_dir=" + remote.here.file("cache"));
+    arguments.push_back(str_cat("--dataset.remote_deadline_s=", deadline_s));
     return train(arguments, {{"NGPU", "2"}, {"TITAN_CACHE", remote.here.file("home")}});
   };
   const ProcessResult local = run_on("local", remote.folder.path().string());
@@ -123,6 +124,17 @@ TEST_CASE("Two ranks read MDS shards from a server as from a folder: equal losse
   const ProcessResult absent = run_on("absent", remote.server.url("files/nowhere/"));
   CHECK(absent.exit_code == 2);
   CHECK(absent.mentions("files/nowhere/ has no index.json"));
+  // Shards that do not come end the run at the first sample, not after a hundred of them.
+  const ProcessResult gone = run_on("gone", remote.server.url("only-404/"));
+  CHECK(gone.exit_code == 2);
+  CHECK(gone.mentions("cannot read shard.00000.mds:0: [http] " +
+                      remote.server.url("only-404/shard.00000.mds.zstd") +
+                      ": the server answers HTTP 404"));
+  const ProcessResult down = run_on("down", remote.server.url("only-503/"), 2);
+  CHECK(down.exit_code == 1);  // may pass
+  CHECK(
+      down.mentions("only-503/shard.00000.mds.zstd: the server answers HTTP 503; given up after"));
+  CHECK_FALSE(down.mentions("only-503/shard.00001"));
 }
 
 TEST_CASE("index-shards says what is wrong with a folder", "[integration]") {

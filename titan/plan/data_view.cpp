@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "titan/data/slot_reader.h"
 #include "titan/parallel/engine.h"
 
 namespace titan {
@@ -17,6 +18,10 @@ StatusOr<Sample> first_readable(const Dataset& dataset, std::uint64_t seed) {
   for (int64_t index = 0; index < tries; ++index) {
     StatusOr<Sample> sample = dataset.read(index, {.seed = seed, .epoch = 0});
     if (sample.ok()) return sample;
+    // A server that is down or refuses is no matter of this sample: a hundred would take hours.
+    if (!is_broken_sample(sample.status()))
+      return Status(sample.status().code(),
+                    str_cat("[data] cannot read ", named_problem(dataset, index, sample.status())));
     if (first.ok()) first = sample.status();
   }
   return data_loss("[data] none of the first ", tries,

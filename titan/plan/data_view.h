@@ -12,7 +12,7 @@
 namespace titan {
 
 /// Shape and classes of a data set: those of its first readable sample (of the first 100). An error
-/// names the first problem.
+/// names the first problem; one that is not the sample's own (a server, a disk) is not passed by.
 StatusOr<DataShape> shape_of(const Dataset& dataset, std::uint64_t seed);
 
 /// The samples of a data set, or what the job's encoder makes of them.
