@@ -37,21 +37,26 @@ def main():
              "-isystem", f"{torch}/include/torch/csrc/api/include"]
     began = time.time()
     with tempfile.TemporaryDirectory() as folder:
-        precompiled = {}
-        for number, heavy in enumerate(HEAVY):
+        def precompile(number):
             header = pathlib.Path(folder) / f"heavy{number}.h"
-            header.write_text(f"#include <{heavy}>\n")
+            header.write_text(f"#include <{HEAVY[number]}>\n")
             subprocess.run([compiler, *flags, "-x", "c++-header", str(header)], check=True)
-            precompiled[heavy] = str(header)
+            return str(header)
+
+        def heavy_of(header):
+            needed = closure(include, header, set())
+            return next((number for number, heavy in enumerate(HEAVY) if heavy in needed), len(HEAVY))
 
         def compile_alone(header):
-            needed = closure(include, header, set())
-            first = next((["-include", precompiled[heavy]] for heavy in HEAVY if heavy in needed), [])
+            heavy = heavy_of(header)
+            first = ["-include", precompiled[heavy].result()] if heavy < len(HEAVY) else []
             source = f'#include "{header}"\n#include "{header}"\nint main() {{}}\n'
             return subprocess.run([compiler, *flags, *first, "-fsyntax-only", "-x", "c++", "-"], input=source, text=True,
                                   capture_output=True)
 
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            precompiled = [pool.submit(precompile, number) for number in range(len(HEAVY))]
+            headers.sort(key=heavy_of, reverse=True)  # the light ones meanwhile
             results = list(pool.map(compile_alone, headers))
     bad = [(header, result.stderr) for header, result in zip(headers, results) if result.returncode != 0]
     for header, error in bad:
