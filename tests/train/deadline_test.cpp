@@ -79,25 +79,25 @@ TEST_CASE("An end that is no time or has passed is ignored", "[train]") {
 TEST_CASE("What must be left follows from what took how long", "[train]") {
   using titan::StopTimes;
   StopTimes times(/*margin_s=*/0, /*save_bytes=*/200e6, /*saves=*/true);
-  CHECK(times.needed_s({}) == 1.5 * 1 + 2);  // assumed: 200 MB/s
+  CHECK(times.needed_s({}) == 1.5 * 1 + 5);  // assumed: 200 MB/s
   times.save(4, /*complete=*/true);
   times.step(10);
   times.step(1);  // the longest of late
   times.evaluation(30);
   times.pictures(20);
   const double step = times.needed_s({.step = true});
-  CHECK(step > 1.5 * (4 + 9) + 2);
-  CHECK(step <= 1.5 * (4 + 10) + 2);
+  CHECK(step > 1.5 * (4 + 9) + 5);
+  CHECK(step <= 1.5 * (4 + 10) + 5);
   CHECK(times.needed_s({.step = true, .evaluation = true}) == Approx(step + 1.5 * 30));
   CHECK(times.needed_s({.step = true, .pictures = true}) == Approx(step + 1.5 * 20));
   CHECK(times.needed_s({.step = true, .checkpoint = true}) == Approx(step + 1.5 * 4));
   for (int i = 0; i < 300; ++i) times.step(1);
-  CHECK(times.needed_s({.step = true}) < 1.5 * (4 + 1.1) + 2);
+  CHECK(times.needed_s({.step = true}) < 1.5 * (4 + 1.1) + 5);
   times.save(1, /*complete=*/false);  // a copy alone says nothing
-  CHECK(times.needed_s({}) == 1.5 * 4 + 2);
+  CHECK(times.needed_s({}) == 1.5 * 4 + 5);
 
   StopTimes nothing(0, 200e6, /*saves=*/false);
   nothing.save(100, true);
-  CHECK(nothing.needed_s({}) == 2);
+  CHECK(nothing.needed_s({}) == 5);
   CHECK(StopTimes(7, 200e6, true).needed_s({.step = true, .evaluation = true}) == 7);
 }

@@ -164,8 +164,10 @@ TEST_CASE("A failed job is started again, with the cause and another port, until
   REQUIRE(result.exit_code == 0);
   REQUIRE_THAT(result.output, Contains("attempt 0 after \"\""));
   REQUIRE_THAT(result.output, Contains(" failed with exit code 1\", port "));
-  REQUIRE_THAT(result.output, Contains("[launcher] restart 1 of 3 after step 5"));
-  REQUIRE_THAT(result.output, Contains("[launcher] restart 2 of 3 after step 7"));
+  REQUIRE_THAT(result.output,
+               Contains("[launcher] restart 1 of 3 from the last checkpoint; failed in step 5: "));
+  REQUIRE_THAT(result.output,
+               Contains("[launcher] restart 2 of 3 from the last checkpoint; failed in step 7: "));
   REQUIRE(count(result.output, "[launcher] restart") == 2);
   std::set<std::string> ports;
   for (std::size_t at = result.output.find("port "); at != std::string::npos;

@@ -46,6 +46,10 @@ StatusOr<int> number_of(const char* name, const char* fallback, int least, const
   return number;
 }
 
+std::string failed_at(std::int64_t step) {
+  return step > 0 ? str_cat("failed in step ", step) : "failed before the first step";
+}
+
 /// Whether another attempt may end better. `ended_at`: the step that was under way.
 bool worth_another(const LocalJobEnd& end, std::int64_t ended_at,
                    std::optional<std::int64_t> ended_before_at) {
@@ -55,9 +59,7 @@ bool worth_another(const LocalJobEnd& end, std::int64_t ended_at,
   } else if (end.exit_code == kBadInput) {
     say_as_launcher("not started again: it would be refused again");
   } else if (ended_before_at == ended_at) {
-    say_as_launcher(
-        str_cat("not started again: two attempts in a row failed ",
-                ended_at > 0 ? str_cat("in step ", ended_at) : "before the first step"));
+    say_as_launcher(str_cat("not started again: two attempts in a row ", failed_at(ended_at)));
   } else {
     return true;
   }
@@ -84,8 +86,8 @@ int run_attempts(const std::vector<std::string>& arguments, int num_ranks, int m
     }
     ended_before_at = ended_at;
     note = {.number = note.number + 1, .cause = end.cause};
-    say_as_launcher(str_cat("restart ", note.number, " of ", max_restarts, " after step ", ended_at,
-                            ", from the last checkpoint: ", note.cause));
+    say_as_launcher(str_cat("restart ", note.number, " of ", max_restarts,
+                            " from the last checkpoint; ", failed_at(ended_at), ": ", note.cause));
   }
 }
 

@@ -7,7 +7,7 @@ namespace {
 
 constexpr double kAssumedBytesPerS = 200e6;  // one slow disk for all ranks of a host
 constexpr double kReserve = 1.5;             // what was measured may take half as long again
-constexpr double kEnd_s = 2;                 // ranks part, files are closed, the process ends
+constexpr double kEnd_s = 5;      // ranks part, LibTorch is taken down: 2 s on two busy cores
 constexpr double kForget = 0.98;  // of the longest step, a step: 50 steps later it is a third
 
 }  // namespace
