@@ -29,7 +29,7 @@ TEST_CASE("A time limit saves by itself, in time, and the run goes on", "[integr
   REQUIRE(result.mentions("at the time limit (job.time_limit=0:00:12: "));
   REQUIRE_FALSE(fs::is_empty(folder / "run/checkpoint"));
   // The next attempt goes on, and its own limit is too short for anything: it says so.
-  const ProcessResult next = train(endless(folder / "run", "--job.time_limit=1"));
+  const ProcessResult next = train(endless(folder / "run", "--job.time_limit=1"), {{"NGPU", "2"}});
   INFO(next.output);
   REQUIRE(next.exit_code == 3);
   REQUIRE(next.mentions("resumed from step"));

@@ -14,8 +14,8 @@ TEST_CASE("A job that loses a rank starts again from its checkpoint, to the same
           "[integration]") {
   const TemporaryFolder folder;
   const auto job = [&](const std::string& name) {
-    return tiny_job(folder / name, {"--training.steps=1000", "--checkpoint.enable_checkpoint",
-                                    "--checkpoint.interval=50", "--metrics.log_freq=25"});
+    return tiny_job(folder / name, {"--training.steps=400", "--checkpoint.enable_checkpoint",
+                                    "--checkpoint.interval=20", "--metrics.log_freq=10"});
   };
   const std::string whole = folder / "whole", killed = folder / "killed";
   REQUIRE(train(job("whole"), {{"NGPU", "2"}}).exit_code == 0);
@@ -25,7 +25,7 @@ TEST_CASE("A job that loses a rank starts again from its checkpoint, to the same
   const ProcessResult result = launcher->wait(120);
   INFO(result.output);
   REQUIRE(result.exit_code == 0);
-  REQUIRE(result.mentions("[launcher] restart 1 of 3 after step "));
+  REQUIRE(result.mentions("[launcher] restart 1 of 3 from the last checkpoint; failed in step "));
   REQUIRE(result.mentions("resumed from step "));
   REQUIRE(losses(killed) == losses(whole));
   const auto events = metric_lines(killed, "event");

@@ -97,8 +97,11 @@ TEST_CASE("Without checkpoints a signal saves nothing, and the log says so", "[i
 TEST_CASE("A signal in an evaluation stops it; it is made when the run goes on", "[integration]") {
   const TemporaryFolder folder;
   const std::string whole = folder / "whole", stopped = folder / "stopped";
-  REQUIRE(train(evaluating(whole, "5"), {{"NGPU", "2"}}).exit_code == 0);
-  const auto process = start_train(evaluating(stopped, "100000"), {{"NGPU", "2"}});
+  const auto job = [](const std::string& run_folder, const std::string& samples) {
+    return evaluating(run_folder, samples, {"--eval.eval_freq=64"});  // four steps of two ranks
+  };
+  REQUIRE(train(job(whole, "5"), {{"NGPU", "2"}}).exit_code == 0);
+  const auto process = start_train(job(stopped, "100000"), {{"NGPU", "2"}});
   REQUIRE(wait_for_lines(stopped, 4));  // then the first evaluation begins, and takes minutes
   std::this_thread::sleep_for(std::chrono::milliseconds(500));
   const StopWatch watch;
@@ -113,7 +116,7 @@ TEST_CASE("A signal in an evaluation stops it; it is made when the run goes on",
   REQUIRE(fs::exists(stopped + "/checkpoint/step-000004/index.json"));
   REQUIRE(evaluated(stopped).empty());
 
-  const ProcessResult resumed = train(evaluating(stopped, "5"), {{"NGPU", "2"}});
+  const ProcessResult resumed = train(job(stopped, "5"), {{"NGPU", "2"}});
   INFO(resumed.output);
   REQUIRE(resumed.exit_code == 0);
   REQUIRE(evaluated(stopped) == std::vector<int64_t>{4, 8, 12});
@@ -137,7 +140,7 @@ TEST_CASE("A signal in an evaluation stops it; it is made when the run goes on",
   // Killed later and taken up again from that checkpoint it is not made twice.
   fs::remove_all(stopped + "/checkpoint/step-000006");
   fs::remove_all(stopped + "/checkpoint/step-000012");
-  const ProcessResult again = train(evaluating(stopped, "5"), {{"NGPU", "2"}});
+  const ProcessResult again = train(job(stopped, "5"), {{"NGPU", "2"}});
   INFO(again.output);
   REQUIRE(again.exit_code == 0);
   REQUIRE(evaluated(stopped) == std::vector<int64_t>{4, 8, 12});
