@@ -41,6 +41,15 @@ class Array {
     const std::uint32_t bits = static_cast<std::uint16_t*>(data())[i];
     return std::bit_cast<float>(bits << 16);
   }
+  void set(int64_t i, float value) {
+    if (storage_ == StorageType::kFloat32) {
+      floats()[i] = value;
+    } else {
+      const auto bits = std::bit_cast<std::uint32_t>(value);
+      static_cast<std::uint16_t*>(data())[i] =
+          static_cast<std::uint16_t>((bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16);
+    }
+  }
   bool margin_untouched() {
     bool same = true;
     for (int64_t i = count_; i < count_ + 8; ++i) same = same && at(i) == marked();
@@ -54,16 +63,6 @@ class Array {
   }
   int64_t size() const { return storage_ == StorageType::kFloat32 ? 4 : 2; }
   float marked() const { return storage_ == StorageType::kFloat32 ? kMark : 12352.0F; }
-  void set(int64_t i, float value) {
-    if (storage_ == StorageType::kFloat32) {
-      floats()[i] = value;
-    } else {
-      const auto bits = std::bit_cast<std::uint32_t>(value);
-      static_cast<std::uint16_t*>(data())[i] =
-          static_cast<std::uint16_t>((bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16);
-    }
-  }
-
   StorageType storage_;
   int64_t count_, start_ = 0;
   std::vector<char> bytes_;

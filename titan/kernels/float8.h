@@ -18,6 +18,7 @@
 
 #include <cstdint>
 
+#include "titan/kernels/modulate_norm.h"
 #include "titan/kernels/storage.h"
 
 struct CUstream_st;
@@ -32,10 +33,41 @@ constexpr float kE5m2Max = 57344.0F;
 
 struct Float8Problem {
   int64_t rows = 0;
-  int64_t columns = 0;  ///< x is [rows, columns], contiguous
+  int64_t columns = 0;  ///< x is [rows, columns], contiguous on the CPU
   StorageType storage = StorageType::kFloat32;
   Float8Format format = Float8Format::kE4m3;
   bool rowwise = false;  ///< a scale for each row (for each column of what is quantised by column)
+};
+
+/// Where the numbers to be rounded come from: an array, or an operation that is computed while its
+/// inputs are read, so that its result is never written.
+enum class Float8Origin {
+  kStored,     ///< x
+  kNormed,     ///< (norm(x) * weight + bias) * (1 + scale) + shift (modulate_norm.h)
+  kGelu,       ///< gelu(x) (elementwise.h)
+  kSwiGlu,     ///< silu(x) * other (elementwise.h)
+  kBesideGelu  ///< [other, gelu(x)], side by side: the second half of a parallel block
+};
+
+/// [rows, columns] of a problem's storage type. A computed number is first rounded to that type, so
+/// results are, bit by bit, those of the operation's own kernel followed by float8_quantize of what
+/// it wrote. Strides: elements from one row to the next; columns are next to each other.
+struct Float8Source {
+  Float8Origin origin = Float8Origin::kStored;
+  const void* x = nullptr;  ///< [rows, columns]; kBesideGelu: [rows, columns - other_columns]
+  int64_t x_stride = 0;
+  const void* other = nullptr;  ///< kSwiGlu: [rows, columns]; kBesideGelu: [rows, other_columns]
+  int64_t other_stride = 0;
+  int64_t other_columns = 0;  ///< kBesideGelu alone
+  // kNormed alone: with statistics that modulate_norm_forward took.
+  NormParameters norm = {};  ///< its gate is of no account
+  StorageType param_storage = StorageType::kFloat32;
+  int64_t tokens = 0;           ///< rows of one sample, which scale and shift go by
+  const float* mean = nullptr;  ///< [rows]; null for RMSNorm
+  const float* rstd = nullptr;  ///< [rows]
+  /// The maxima of the rows, [rows], or with one scale of everything, [1], are at the start of the
+  /// workspace already (ModulateNormForward::amax): they are not taken again.
+  bool has_amax = false;
 };
 
 /// What is not wanted is null; where a copy is wanted, its inverse scales are too.
@@ -72,9 +104,12 @@ void float8_decode(Float8Format format, int64_t count, const std::uint8_t* in, f
 }  // namespace cpu
 
 namespace cuda {
-/// x is read twice: for the maxima, and for both copies.
-void float8_quantize(const Float8Problem& problem, const void* x, const Float8Outputs& out,
-                     CUstream_st* stream);
+/// What the source names is read twice: for the maxima, and for both copies; once where has_amax
+/// leaves no maxima to take (one scale for everything, or no copy by column). 4 elements are read
+/// at a time where 4 divides columns, other_columns and strides and pointers are aligned so, else
+/// one by one. All pointers are of the device of `stream`.
+void float8_quantize(const Float8Problem& problem, const Float8Source& source,
+                     const Float8Outputs& out, CUstream_st* stream);
 }  // namespace cuda
 
 }  // namespace titan::kernels

@@ -56,10 +56,14 @@ struct NormParameters {
 struct ModulateNormForward {
   const void* x = nullptr;
   const void* branch = nullptr;
-  void* h = nullptr;  ///< written where there is a branch
-  void* y = nullptr;
+  void* h = nullptr;      ///< written where there is a branch
+  void* y = nullptr;      ///< null on a GPU: not written
   float* mean = nullptr;  ///< [batch, tokens]; untouched by RMSNorm
   float* rstd = nullptr;  ///< [batch, tokens]
+  /// On a GPU alone, null where not wanted: largest |y|, as y is stored, of each row [batch,
+  /// tokens], or of all rows [1]. NaN where y has one. What float8_quantize takes as has_amax.
+  float* amax = nullptr;
+  bool amax_of_all = false;
 };
 
 struct ModulateNormBackward {

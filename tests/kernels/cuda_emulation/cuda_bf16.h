@@ -13,6 +13,7 @@ inline float __bfloat162float(__nv_bfloat16 value) {
 }
 inline __nv_bfloat16 __float2bfloat16_rn(float value) {
   const auto bits = std::bit_cast<std::uint32_t>(value);
+  if (value != value) return {0x7FFF};
   return {static_cast<std::uint16_t>((bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16)};
 }
 // NOLINTEND

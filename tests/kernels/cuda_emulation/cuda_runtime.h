@@ -4,12 +4,15 @@
 // device that would hang or give garbage. Not thread-safe.
 #pragma once
 
+#include <setjmp.h>
 #include <ucontext.h>
 
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -37,35 +40,63 @@ struct float2 {
 inline float2 make_float2(float x, float y) { return {x, y}; }
 inline float rsqrtf(float x) { return 1.0F / std::sqrt(x); }
 inline float __fdividef(float x, float y) { return x / y; }
+inline float __fadd_rn(float x, float y) { return x + y; }
+inline float __fsub_rn(float x, float y) { return x - y; }
+inline unsigned __float_as_uint(float x) { return std::bit_cast<unsigned>(x); }
+inline unsigned max(unsigned x, unsigned y) { return x > y ? x : y; }
+/// Threads take turns, so this is one.
+inline unsigned atomicMax(unsigned* at, unsigned value) {
+  const unsigned before = *at;
+  *at = max(before, value);
+  return before;
+}
+inline int cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t) {
+  std::memset(to, value, bytes);
+  return 0;
+}
 
 namespace titan::kernels::emulation {
 
 enum class State { kReady, kAtBlock, kAtWarp, kDone };
 
 struct Fiber {
-  ucontext_t context;
+  ucontext_t start;
+  jmp_buf resume;
+  bool started = false;
+  unsigned turn = 0;  ///< shuffles so far
   State state = State::kReady;
   std::unique_ptr<char[]> stack;
 };
 
+constexpr unsigned kMaxThreads = 1024;
+
 struct Machine {
-  std::vector<Fiber> fibers;
-  ucontext_t scheduler;
+  std::vector<Fiber> fibers;  ///< stay where they are: a context points into itself
+  jmp_buf scheduler;
   unsigned current = 0;
   std::function<void()> body;
-  float lanes[1024];  ///< what each thread gives to a shuffle
+  std::uint32_t lanes[2][kMaxThreads];  ///< bits of what each thread gives to a shuffle, in turns
+  Machine() { fibers.reserve(kMaxThreads); }
 };
 inline Machine& machine() {
   static Machine machine;
   return machine;
 }
 
+/// Goes on with a fiber until it waits. Jumps, as a swap of contexts is a system call or two.
+[[gnu::noinline]] inline void run(Fiber& fiber) {
+  if (_setjmp(machine().scheduler) != 0) return;
+  if (fiber.started) _longjmp(fiber.resume, 1);
+  fiber.started = true;
+  setcontext(&fiber.start);
+}
+
 /// Leaves the fiber until the others have come here too.
-inline void wait(State state) {
+[[gnu::noinline]] inline void wait(State state) {
   Machine& m = machine();
   Fiber& self = m.fibers[m.current];
   self.state = state;
-  swapcontext(&self.context, &m.scheduler);
+  if (_setjmp(self.resume) == 0) _longjmp(m.scheduler, 1);
 }
 
 inline void run_fiber() {
@@ -76,11 +107,15 @@ inline void run_fiber() {
 inline void start_fiber(Fiber& fiber) {
   constexpr std::size_t kStackBytes = 64 * 1024;
   if (!fiber.stack) fiber.stack = std::make_unique<char[]>(kStackBytes);
-  getcontext(&fiber.context);
-  fiber.context.uc_stack.ss_sp = fiber.stack.get();
-  fiber.context.uc_stack.ss_size = kStackBytes;
-  fiber.context.uc_link = nullptr;
-  makecontext(&fiber.context, run_fiber, 0);
+  if (fiber.start.uc_stack.ss_sp == nullptr) {
+    getcontext(&fiber.start);
+    fiber.start.uc_stack.ss_sp = fiber.stack.get();
+    fiber.start.uc_stack.ss_size = kStackBytes;
+    fiber.start.uc_link = nullptr;
+    makecontext(&fiber.start, run_fiber, 0);
+  }
+  fiber.started = false;
+  fiber.turn = 0;
   fiber.state = State::kReady;
 }
 
@@ -117,7 +152,7 @@ inline void run_block(unsigned threads) {
     for (unsigned t = 0; t < threads; ++t) {
       if (m.fibers[t].state != State::kReady) continue;
       m.current = threadIdx.x = t;
-      swapcontext(&m.scheduler, &m.fibers[t].context);
+      run(m.fibers[t]);
       done += m.fibers[t].state == State::kDone ? 1 : 0;
     }
     if (done < threads && !release(threads)) {
@@ -128,7 +163,7 @@ inline void run_block(unsigned threads) {
 }
 
 inline void launch(dim3 grid, unsigned threads, std::function<void()> body) {
-  constexpr unsigned kMaxThreads = 1024, kMaxGridY = 65535;
+  constexpr unsigned kMaxGridY = 65535;
   if (threads == 0 || threads > kMaxThreads || grid.x == 0 || grid.y == 0 || grid.y > kMaxGridY) {
     std::fputs("emulation: a launch that a device refuses\n", stderr);
     std::abort();
@@ -149,14 +184,25 @@ inline void launch(dim3 grid, unsigned threads, std::function<void()> body) {
 inline void __syncthreads() {
   titan::kernels::emulation::wait(titan::kernels::emulation::State::kAtBlock);
 }
-inline float __shfl_xor_sync(unsigned, float value, int mask) {
+/// Bits that the thread has given whose place in the warp differs in `mask`.
+inline std::uint32_t exchange_bits(std::uint32_t bits, int mask) {
   using namespace titan::kernels::emulation;
   Machine& m = machine();
   const unsigned self = m.current;
-  m.lanes[self] = value;
+  // Nobody writes here again before all have come to the next shuffle, so have read.
+  std::uint32_t* lanes = m.lanes[m.fibers[self].turn++ % 2];
+  lanes[self] = bits;
   wait(State::kAtWarp);
-  const float other = m.lanes[self ^ static_cast<unsigned>(mask)];
-  wait(State::kAtWarp);  // nobody writes before all have read
-  return other;
+  return lanes[self ^ static_cast<unsigned>(mask)];
+}
+inline float __shfl_xor_sync(unsigned, float value, int mask) {
+  return std::bit_cast<float>(exchange_bits(std::bit_cast<std::uint32_t>(value), mask));
+}
+inline unsigned __shfl_xor_sync(unsigned, unsigned value, int mask) {
+  return exchange_bits(value, mask);
+}
+inline unsigned __reduce_max_sync(unsigned, unsigned value) {
+  for (int mask = 16; mask > 0; mask /= 2) value = max(value, exchange_bits(value, mask));
+  return value;
 }
 // NOLINTEND

@@ -2,20 +2,13 @@
 
 #include <algorithm>
 
+#include "titan/kernels/cuda/fused_math.cuh"
 #include "titan/kernels/cuda/pack.cuh"
 
 namespace titan::kernels::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-
-__device__ __forceinline__ float sigmoid(float x) {
-  return __fdividef(1.0F, 1.0F + expf(-x));  // 0 where the divisor overflows, as it should be
-}
-
-// x / 2 (1 + tanh(z)) = x sigmoid(2 z), with 2 z = x (kGeluLinear + kGeluCubic x^2).
-constexpr float kGeluLinear = 1.5957691216F;  // 2 sqrt(2 / pi)
-constexpr float kGeluCubic = 1.5957691216F * 0.044715F;
 
 /// Row and first column of a thread's pack, where blocks_per_row blocks share a row.
 struct Place {
@@ -35,8 +28,7 @@ __global__ void __launch_bounds__(kThreads)
   float value[kVec];
   load<kVec>(x + at.row * p.x_stride, at.column, value);
 #pragma unroll
-  for (int k = 0; k < kVec; ++k)
-    value[k] *= sigmoid(value[k] * (kGeluLinear + kGeluCubic * value[k] * value[k]));
+  for (int k = 0; k < kVec; ++k) value[k] = gelu(value[k]);
   store<kVec>(value, out + at.row * p.out_stride, at.column);
 }
 
@@ -50,12 +42,7 @@ __global__ void __launch_bounds__(kThreads)
   load<kVec>(x + at.row * p.x_stride, at.column, value);
   load<kVec>(grad + at.row * p.out_stride, at.column, up);
 #pragma unroll
-  for (int k = 0; k < kVec; ++k) {
-    const float square = value[k] * value[k];
-    const float s = sigmoid(value[k] * (kGeluLinear + kGeluCubic * square));
-    const float slope = value[k] * (kGeluLinear + 3.0F * kGeluCubic * square) * (1.0F - s);
-    up[k] *= s * (1.0F + slope);
-  }
+  for (int k = 0; k < kVec; ++k) up[k] *= gelu_slope(value[k]);
   store<kVec>(up, grad_x + at.row * p.x_stride, at.column);
 }
 
@@ -68,7 +55,7 @@ __global__ void __launch_bounds__(kThreads)
   load<kVec>(a, i, x);
   load<kVec>(b, i, y);
 #pragma unroll
-  for (int k = 0; k < kVec; ++k) x[k] *= sigmoid(x[k]) * y[k];
+  for (int k = 0; k < kVec; ++k) x[k] = swiglu(x[k], y[k]);
   store<kVec>(x, out, i);
 }
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "titan/kernels/cuda/fused_math.cuh"
 #include "titan/kernels/cuda/pack.cuh"
 #include "titan/kernels/modulate_norm.h"
 
@@ -21,7 +22,7 @@ __device__ __forceinline__ Columns columns_of_thread() {
   return {static_cast<int64_t>(threadIdx.x) * kVec, static_cast<int64_t>(blockDim.x) * kVec};
 }
 
-/// One block normalises one row, which it reads once.
+/// One block normalises one row, which it reads once, and takes its largest |y|.
 template <class T, class P, int kVec, int kSteps>
 __global__ void __launch_bounds__(kMaxThreads)
     forward(NormProblem problem, NormParameters p, ModulateNormForward io) {
@@ -69,6 +70,7 @@ __global__ void __launch_bounds__(kMaxThreads)
     variance = block_sum<kMaxThreads>(centred, 0.0F).x * inverse_dim;
   }
   const float rstd = rsqrtf(variance + problem.eps);
+  unsigned most = 0;
 #pragma unroll
   for (int s = 0; s < kSteps; ++s) {
     const int64_t i = at.first + s * at.step;
@@ -80,10 +82,16 @@ __global__ void __launch_bounds__(kMaxThreads)
     load_or<kVec, P>(p.shift.data, b * p.shift.stride + i, 0.0F, shift);
 #pragma unroll
     for (int k = 0; k < kVec; ++k) {
-      value[s][k] =
-          ((value[s][k] - mean) * rstd * weight[k] + bias[k]) * (1.0F + scale[k]) + shift[k];
+      value[s][k] = modulated(value[s][k], mean, rstd, weight[k], bias[k], scale[k], shift[k]);
+      most = max(most, magnitude_bits(rounded<T>(value[s][k])));
     }
-    store<kVec>(value[s], static_cast<T*>(io.y) + row * dim, i);
+    if (io.y != nullptr) store<kVec>(value[s], static_cast<T*>(io.y) + row * dim, i);
+  }
+  if (io.amax != nullptr) {
+    most = block_max<kMaxThreads>(most);
+    unsigned* amax = reinterpret_cast<unsigned*>(io.amax);
+    if (threadIdx.x == 0 && io.amax_of_all) atomicMax(amax, most);
+    if (threadIdx.x == 0 && !io.amax_of_all) amax[row] = most;
   }
   if (threadIdx.x == 0) {
     io.rstd[row] = rstd;
@@ -278,6 +286,7 @@ void modulate_norm_forward(const NormProblem& problem, const NormParameters& par
                            const ModulateNormForward& io, CUstream_st* stream) {
   const auto rows = static_cast<unsigned>(problem.batch * problem.tokens);
   if (rows == 0) return;
+  if (io.amax != nullptr && io.amax_of_all) cudaMemsetAsync(io.amax, 0, sizeof(float), stream);
   with_types(problem, [&](auto storage, auto param) {
     using T = decltype(storage);
     using P = decltype(param);

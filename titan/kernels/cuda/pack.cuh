@@ -92,6 +92,24 @@ __device__ float2 block_sum(float a, float b) {
   return sum;
 }
 
+/// Bits of |x|: among them the order of integers is that of the numbers, NaN above all. So a
+/// maximum has the same bits in whatever order it is taken, by atomics too.
+__device__ __forceinline__ unsigned magnitude_bits(float x) {
+  return __float_as_uint(x) & 0x7FFFFFFFU;
+}
+
+/// Largest value in a block of at most kMaxThreads (whole warps), for thread 0.
+template <int kMaxThreads>
+__device__ unsigned block_max(unsigned value) {
+  __shared__ unsigned partial[kMaxThreads / kWarp];
+  value = __reduce_max_sync(kAllLanes, value);
+  if (threadIdx.x % kWarp == 0) partial[threadIdx.x / kWarp] = value;
+  __syncthreads();
+  for (unsigned warp = 0; threadIdx.x == 0 && warp < blockDim.x / kWarp; ++warp)
+    value = max(value, partial[warp]);
+  return value;
+}
+
 /// Whether arrays of T (null counts) and the strides between their rows allow 16-byte accesses.
 template <class T>
 inline bool can_go_wide(std::initializer_list<const void*> arrays,

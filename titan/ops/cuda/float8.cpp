@@ -18,7 +18,9 @@ Float8Result quantize_cuda(const at::Tensor& x, bool e5m2, bool rowwise, bool by
                            bool by_column) {
   const c10::cuda::CUDAGuard guard(x.device());
   const auto kernel = [](const auto& problem, const void* data, const auto& out) {
-    kernels::cuda::float8_quantize(problem, data, out, c10::cuda::getCurrentCUDAStream().stream());
+    const kernels::Float8Source source{.x = data, .x_stride = problem.columns};
+    kernels::cuda::float8_quantize(problem, source, out,
+                                   c10::cuda::getCurrentCUDAStream().stream());
     C10_CUDA_KERNEL_LAUNCH_CHECK();
   };
   return detail::run_float8_quantize(kernel, x, e5m2, rowwise, by_row, by_column);

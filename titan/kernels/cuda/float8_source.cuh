@@ -1,0 +1,229 @@
+// float8_source.cuh: where float8.cu's numbers come from (Float8Source), as device functors. A
+// thread reads kQuad neighbouring columns of one row after the other: begin() says which columns,
+// load() gives their numbers, zero beyond the last column. Device code only.
+#pragma once
+
+#include "titan/kernels/cuda/fused_math.cuh"
+#include "titan/kernels/cuda/pack.cuh"
+#include "titan/kernels/float8.h"
+
+namespace titan::kernels::cuda {
+
+constexpr int kQuad = 4;
+using Quad = float[kQuad];
+
+/// Moved by one access.
+template <class T>
+struct alignas(sizeof(T) * kQuad) QuadPack {
+  T item[kQuad];
+};
+
+/// Columns first .. first + kQuad - 1 of a row of `columns`; zero beyond its end. kWhole: kQuad
+/// divides `columns` and the row begins at such a boundary.
+template <bool kWhole, class T>
+__device__ __forceinline__ void load_quad(const T* row, int64_t first, int64_t columns, Quad& to) {
+  if constexpr (kWhole) {
+    if (first < columns) {
+      const QuadPack<T> pack = *reinterpret_cast<const QuadPack<T>*>(row + first);
+#pragma unroll
+      for (int k = 0; k < kQuad; ++k) to[k] = to_float(pack.item[k]);
+      return;
+    }
+  }
+#pragma unroll
+  for (int k = 0; k < kQuad; ++k)
+    to[k] = !kWhole && first + k < columns ? to_float(row[first + k]) : 0.0F;
+}
+
+/// Rows of an array.
+template <class T, bool kWhole>
+struct Rows {
+  const T* data = nullptr;
+  int64_t stride = 0, columns = 0;
+
+  __device__ __forceinline__ void load(int64_t row, int64_t first, Quad& value) const {
+    load_quad<kWhole>(data + row * stride, first, columns, value);
+  }
+};
+
+template <class T, bool kWhole_>
+struct Stored {
+  static constexpr bool kWhole = kWhole_;
+  Rows<T, kWhole> x;
+  int64_t first = 0;
+
+  __device__ void begin(int64_t column) { first = column; }
+  __device__ __forceinline__ void load(int64_t row, Quad& value) { x.load(row, first, value); }
+};
+
+template <class T, bool kWhole_>
+struct Activated {
+  static constexpr bool kWhole = kWhole_;
+  Rows<T, kWhole> x;
+  int64_t first = 0;
+
+  __device__ void begin(int64_t column) { first = column; }
+  __device__ __forceinline__ void load(int64_t row, Quad& value) {
+    x.load(row, first, value);  // gelu(0) is 0
+#pragma unroll
+    for (int k = 0; k < kQuad; ++k) value[k] = rounded<T>(gelu(value[k]));
+  }
+};
+
+template <class T, bool kWhole_>
+struct Gated {
+  static constexpr bool kWhole = kWhole_;
+  Rows<T, kWhole> x, other;
+  int64_t first = 0;
+
+  __device__ void begin(int64_t column) { first = column; }
+  __device__ __forceinline__ void load(int64_t row, Quad& value) {
+    Quad factor;
+    x.load(row, first, value);
+    other.load(row, first, factor);
+#pragma unroll
+    for (int k = 0; k < kQuad; ++k) value[k] = rounded<T>(swiglu(value[k], factor[k]));
+  }
+};
+
+/// The columns of `left`, then gelu of those of x.
+template <class T, bool kWhole_>
+struct Beside {
+  static constexpr bool kWhole = kWhole_;
+  Rows<T, kWhole> left, x;
+  int64_t first = 0;
+
+  __device__ void begin(int64_t column) { first = column; }
+  __device__ __forceinline__ void load(int64_t row, Quad& value) {
+    const int64_t behind = first - left.columns;
+    if (behind <= -kQuad || (kWhole && behind < 0)) {
+      left.load(row, first, value);
+    } else if (behind >= 0) {
+      x.load(row, behind, value);
+#pragma unroll
+      for (int k = 0; k < kQuad; ++k) value[k] = rounded<T>(gelu(value[k]));
+    } else {  // of both
+#pragma unroll
+      for (int k = 0; k < kQuad; ++k) {
+        if (behind + k < 0) {
+          value[k] = to_float(left.data[row * left.stride + first + k]);
+        } else {
+          const bool inside = behind + k < x.columns;
+          value[k] =
+              inside ? rounded<T>(gelu(to_float(x.data[row * x.stride + behind + k]))) : 0.0F;
+        }
+      }
+    }
+  }
+};
+
+/// The modulated norm. A thread holds its columns' parameters until another sample's rows begin.
+template <class T, bool kWhole_>
+struct Normed {
+  static constexpr bool kWhole = kWhole_;
+  Rows<T, kWhole> h;
+  NormParameters p;
+  bool wide_parameters = false;  ///< float32
+  int64_t tokens = 0;
+  const float* mean = nullptr;
+  const float* rstd = nullptr;
+  int64_t first = 0, sample_end = 0;
+  Quad weight, bias, scale, shift;
+
+  __device__ __forceinline__ void parameter(const void* data, int64_t offset, float missing,
+                                            Quad& to) const {
+    if (data == nullptr) {
+#pragma unroll
+      for (int k = 0; k < kQuad; ++k) to[k] = missing;
+    } else if (wide_parameters) {
+      load_quad<kWhole>(static_cast<const float*>(data) + offset, first, h.columns, to);
+    } else {
+      load_quad<kWhole>(static_cast<const __nv_bfloat16*>(data) + offset, first, h.columns, to);
+    }
+  }
+  __device__ void begin(int64_t column) {
+    first = column;
+    sample_end = 0;
+    parameter(p.weight, 0, 1.0F, weight);
+    parameter(p.bias, 0, 0.0F, bias);
+  }
+  /// Rows come in rising order.
+  __device__ __forceinline__ void load(int64_t row, Quad& value) {
+    if (row >= sample_end) {
+      const int64_t sample = row / tokens;
+      sample_end = (sample + 1) * tokens;
+      parameter(p.scale.data, sample * p.scale.stride, 0.0F, scale);
+      parameter(p.shift.data, sample * p.shift.stride, 0.0F, shift);
+    }
+    h.load(row, first, value);
+    const float middle = mean == nullptr ? 0.0F : mean[row], factor = rstd[row];
+#pragma unroll
+    for (int k = 0; k < kQuad; ++k) {
+      const float y =
+          rounded<T>(modulated(value[k], middle, factor, weight[k], bias[k], scale[k], shift[k]));
+      value[k] = first + k < h.columns ? y : 0.0F;
+    }
+  }
+};
+
+/// Whether kQuad elements of T can be moved at once: null counts as an array that can.
+template <class T>
+bool in_quads(const void* data, int64_t stride) {
+  return reinterpret_cast<std::uintptr_t>(data) % sizeof(QuadPack<T>) == 0 && stride % kQuad == 0;
+}
+
+template <class T>
+bool source_in_quads(const Float8Problem& problem, const Float8Source& s) {
+  bool all = problem.columns % kQuad == 0 && s.other_columns % kQuad == 0 &&
+             in_quads<T>(s.x, s.x_stride) && in_quads<T>(s.other, s.other_stride);
+  const SampleRows parameters[] = {{s.norm.weight}, {s.norm.bias}, s.norm.scale, s.norm.shift};
+  for (const SampleRows& one : parameters) {
+    all = all && (s.param_storage == StorageType::kFloat32
+                      ? in_quads<float>(one.data, one.stride)
+                      : in_quads<__nv_bfloat16>(one.data, one.stride));
+  }
+  return all;
+}
+
+/// Calls `launch` with the functor of a source.
+template <class T, bool kWhole, class Launch>
+void with_rows(const Float8Problem& problem, const Float8Source& s, Launch&& launch) {
+  using R = Rows<T, kWhole>;
+  const auto rows = [](const void* data, int64_t stride, int64_t columns) {
+    return R{static_cast<const T*>(data), stride, columns};
+  };
+  const R x = rows(s.x, s.x_stride, problem.columns);
+  switch (s.origin) {
+    case Float8Origin::kStored:
+      return launch(Stored<T, kWhole>{x});
+    case Float8Origin::kGelu:
+      return launch(Activated<T, kWhole>{x});
+    case Float8Origin::kSwiGlu:
+      return launch(Gated<T, kWhole>{x, rows(s.other, s.other_stride, problem.columns)});
+    case Float8Origin::kBesideGelu:
+      return launch(Beside<T, kWhole>{rows(s.other, s.other_stride, s.other_columns),
+                                      rows(s.x, s.x_stride, problem.columns - s.other_columns)});
+    case Float8Origin::kNormed:
+      Normed<T, kWhole> normed;
+      normed.h = x;
+      normed.p = s.norm;
+      normed.wide_parameters = s.param_storage == StorageType::kFloat32;
+      normed.tokens = s.tokens;
+      normed.mean = s.mean;
+      normed.rstd = s.rstd;
+      return launch(normed);
+  }
+}
+template <class Launch>
+void with_source(const Float8Problem& problem, const Float8Source& source, Launch&& launch) {
+  with_type(problem.storage, [&](auto type) {
+    using T = decltype(type);
+    if (source_in_quads<T>(problem, source)) {
+      with_rows<T, true>(problem, source, launch);
+    } else {
+      with_rows<T, false>(problem, source, launch);
+    }
+  });
+}
+
+}  // namespace titan::kernels::cuda
