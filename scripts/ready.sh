@@ -2,10 +2,11 @@
 #
 #   titan_ready PRESET TARGET...
 #
-# Set-up runs again only when its scripts, the LibTorch in use or the driver's presence change.
+# Set-up runs again only when its scripts, the LibTorch in use or the driver's presence change. In a tree that this user
+# cannot write (an image, another user's) programs run as they were built.
 titan_setup_key() {
   { cat scripts/setup.sh scripts/fetch_* scripts/wheels.txt scripts/sources.txt scripts/packages.txt
-    echo "${TITAN_LIBTORCH:-}" "${TITAN_CACHE:-}" "$HOME" "$PWD"
+    echo "${TITAN_LIBTORCH:-}" "${TITAN_CACHE:-}" "${HOME:-}" "$PWD"
     if [[ -e /proc/driver/nvidia/version ]]; then echo driver; fi
   } | sha256sum | cut -d' ' -f1
 }
@@ -13,6 +14,11 @@ titan_setup_key() {
 titan_ready() {
   local preset=$1 stamp=build/.setup options=() key
   shift
+  if ! mkdir -p build 2>/dev/null || [[ ! -w build ]]; then
+    if [[ $* == programs && -x build/$preset/bin/train && -x build/$preset/bin/titan ]]; then return; fi
+    echo "[build] error: $(id -un) cannot write $PWD/build, where this is to be built: clone into a folder of your own" >&2
+    return 2
+  fi
   if [[ " $* " == *" all "* ]]; then stamp=build/.setup-tests options=(--with-tests); fi
   key=$(titan_setup_key)
   if [[ ! -e $stamp || $(<"$stamp") != "$key" ]]; then
@@ -21,6 +27,10 @@ titan_ready() {
   fi
   # Where packages were fetched without root, builds use those.
   if [[ -e build/.packages ]]; then source "$(<build/.packages)/environment.sh"; fi
+  # The compiler's cache must not fail a build where the home cannot be written.
+  if [[ -n ${TITAN_CACHE:-} && -z ${CCACHE_DIR:-}${XDG_CACHE_HOME:-} ]]; then
+    if ! mkdir -p "${HOME:-/nonexistent}/.cache" 2>/dev/null || [[ ! -w $HOME/.cache ]]; then export CCACHE_DIR=$TITAN_CACHE/ccache; fi
+  fi
   local folder=build/$preset
   if [[ ! -e $folder/build.ninja ]]; then
     echo "[build] configuring $folder"

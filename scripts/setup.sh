@@ -19,7 +19,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly version=2.11.0
-cache=${TITAN_CACHE:-$HOME/.cache/titan}
+cache=${TITAN_CACHE:-${HOME:+$HOME/.cache/titan}}
 
 say() { echo "[setup] $*"; }
 fail() { echo "[setup] error: $*" >&2; exit 2; }
@@ -38,6 +38,10 @@ for argument in "$@"; do
     *) fail "unknown option: $argument (known: --with-cuda, --with-nvcc, --with-tests, --no-packages)" ;;
   esac
 done
+[[ -n $cache ]] || fail "HOME is not set: set it, or TITAN_CACHE to a folder for LibTorch and packages (3 GB)"
+if ! mkdir -p "$cache" 2>/dev/null || [[ ! -w $cache ]]; then
+  fail "$(id -un) cannot write $cache, where LibTorch and packages go: set TITAN_CACHE to a folder on a disk of your own (3 GB)"
+fi
 if [[ -e /proc/driver/nvidia/version ]] || nvidia-smi -L >/dev/null 2>&1; then with_cuda=true; fi
 
 wanted_packages() {
@@ -49,6 +53,11 @@ missing_packages() {
   while read -r package; do
     [[ $(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null) == ii* ]] || echo "$package"
   done < <(wanted_packages)
+}
+
+# Why apt failed: lists that could not be fetched, from which its own error follows, come first.
+apt_said() {
+  { grep -m1 'Failed to fetch' "$1" || true; grep -m1 '^E:' "$1" || tail -n1 "$1"; } | uniq | paste -sd ';' | sed 's,;E:,; E:,'
 }
 
 # Without root: a folder of our own, which scripts/ready.sh then builds with.
@@ -90,9 +99,18 @@ install_packages() {
   local log
   log=$(mktemp)
   if ! { "${as_root[@]}" apt-get update && DEBIAN_FRONTEND=noninteractive "${as_root[@]}" $command; } >"$log" 2>&1; then
-    fail "apt-get failed: $(grep -m1 '^E:' "$log" || tail -n1 "$log") (whole output in $log)"
+    fail "apt-get failed: $(apt_said "$log") (whole output in $log)"
   fi
   rm -f "$log"
+}
+
+# What set-up itself runs (Python), and what a build does, whoever installed it.
+need_programs() {
+  local program missing=()
+  for program in "$@"; do command -v "$program" >/dev/null || missing+=("$program"); done
+  if [[ $packages == true && -z $(type -p "${CXX:-c++}" g++ clang++ || true) ]]; then missing+=("a C++ compiler"); fi
+  [[ ${#missing[@]} == 0 ]] ||
+    fail "not on this machine: $(printf '%s, ' "${missing[@]}" | sed 's/, $//'); install or load them (Debian's names are in scripts/packages.txt)"
 }
 
 holds_libtorch() {
@@ -128,7 +146,12 @@ install_hooks() {
   fi
 }
 
-if [[ $packages == true ]]; then install_packages; fi
+if [[ $packages == true ]]; then
+  install_packages
+  need_programs python3 cmake ninja pkg-config
+else
+  need_programs python3
+fi
 find_libtorch
 python3 scripts/fetch_sources.py --cache "$cache"
 install_hooks
