@@ -3,10 +3,15 @@
 #include "tests/support/catch.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
+#include <ATen/record_function.h>
+
 #include "titan/models/converters/float8.h"
+#include "titan/models/layers/feed_forward.h"
 #include "titan/models/layers/float8_layer.h"
+#include "titan/models/layers/layer_inputs.h"
 #include "titan/models/layers/linear.h"
 #include "titan/optim/adamw.h"
 #include "titan/optim/ema.h"
@@ -131,15 +136,166 @@ TEST_CASE("recompute and kept weights change no bit of a converted model's gradi
   }
 }
 
+/// A model in 8 bits and what it trains on.
+struct Converted {
+  std::shared_ptr<Model> model;
+  TrainingInputs inputs;
+};
+std::vector<std::pair<std::string, Converted>> converted_models(const Float8Section& settings,
+                                                                at::ScalarType dtype) {
+  const models::FluxConfig flux = testing::small_flux(1, 2);
+  std::vector<std::pair<std::string, Converted>> all;
+  all.emplace_back("flux",
+                   Converted{std::make_shared<models::Flux>(flux), testing::flux_inputs(flux, 2)});
+  for (const std::string norm : {"layernorm", "np_layernorm", "np_layernorm_bias", "rmsnorm"}) {
+    models::DitConfig dit = testing::small_dit(2);
+    dit.norm_type = norm;
+    all.emplace_back("dit, " + norm,
+                     Converted{std::make_shared<models::Dit>(dit), testing::dit_inputs(2)});
+  }
+  for (auto& [name, one] : all) {
+    testing::randomize_parameters(*one.model, 0.15);
+    one.model->to(dtype);
+    models::convert_to_float8(*one.model, settings);
+  }
+  return all;
+}
+
+TEST_CASE("inputs rounded where they are made change no bit of losses and gradients", "[models]") {
+  at::manual_seed(33);
+  for (const Float8Section& settings :
+       {emulated("tensorwise"), emulated("rowwise"), emulated("rowwise", {"w3", "wk", "mlp.0"})}) {
+    for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+      for (auto& [which, one] : converted_models(settings, dtype)) {
+        models::fuse_float8_inputs(*one.model, false);
+        const auto apart = testing::training_pass(one.model, one.inputs, {});
+        REQUIRE(apart.at("loss").isfinite().item<bool>());
+        models::fuse_float8_inputs(*one.model, true);
+        const auto predict = [&] {
+          const at::NoGradGuard no_grad;
+          return make_runner(one.model, nullptr)
+              ->forward(one.inputs.x, one.inputs.t, one.inputs.condition);
+        };
+        const at::Tensor prediction = predict();
+        const bool every_mode = which == "flux" || which == "dit, layernorm";
+        auto modes = testing::recompute_modes(one.model->blocks().size());
+        if (!every_mode) modes.resize(1);  // norms differ without recompute as well
+        for (const auto& [name, plan] : modes) {
+          INFO(which << " " << settings.recipe_name << " " << c10::toString(dtype) << " " << name);
+          const auto fused = testing::training_pass(one.model, one.inputs, plan);
+          REQUIRE(fused.size() == apart.size());
+          for (const auto& [parameter, gradient] : apart) {
+            CAPTURE(parameter);
+            REQUIRE(at::equal(fused.at(parameter), gradient));
+          }
+        }
+        models::fuse_float8_inputs(*one.model, false);
+        REQUIRE(at::equal(predict(), prediction));
+      }
+    }
+  }
+}
+
+/// How often each operation of titan's ran in a pass, without weights (which are matrices already
+/// and kept).
+std::map<std::string, int64_t> calls_of(const Converted& one) {
+  thread_local std::map<std::string, int64_t> calls;
+  calls.clear();
+  const auto handle =
+      at::addThreadLocalCallback(at::RecordFunctionCallback([](const at::RecordFunction& fn) {
+                                   ++calls[fn.name()];
+                                   return std::unique_ptr<at::ObserverContext>();
+                                 }).scopes({at::RecordScope::FUNCTION}));
+  const at::NoGradGuard no_grad;
+  make_runner(one.model, nullptr)->forward(one.inputs.x, one.inputs.t, one.inputs.condition);
+  at::removeCallback(handle);
+  return calls;
+}
+
+TEST_CASE("what several layers read is rounded once, by the operation that makes it", "[models]") {
+  for (auto& [which, one] : converted_models(emulated(), at::kFloat)) {
+    CAPTURE(which);
+    models::keep_float8_weights(*one.model, true);
+    calls_of(one);  // rounds the weights
+    const auto fused = calls_of(one);
+    models::fuse_float8_inputs(*one.model, false);
+    const auto apart = calls_of(one);
+    const auto count = [](const std::map<std::string, int64_t>& calls, const char* name) {
+      const auto found = calls.find(name);
+      return found == calls.end() ? int64_t{0} : found->second;
+    };
+    if (which == "flux") {
+      // Two streams with two norms and one gelu in the double block; two single blocks.
+      REQUIRE(count(fused, "titan::float8_normed") == 4 + 2);
+      REQUIRE(count(fused, "titan::float8_gelu") == 2);
+      REQUIRE(count(fused, "titan::float8_beside_gelu") == 2);
+      REQUIRE(count(fused, "titan::float8_quantize") == 2);  // attention's output, for proj
+      REQUIRE(count(apart, "titan::float8_quantize") == 8 + 4);
+    } else {
+      REQUIRE(count(fused, "titan::float8_normed") == 2 * 2);
+      REQUIRE(count(fused, "titan::float8_swiglu") == 2);
+      REQUIRE(count(fused, "titan::float8_quantize") == 2);  // attention's output, for wo
+      REQUIRE(count(apart, "titan::float8_quantize") == 2 * 7);
+    }
+    REQUIRE(count(apart, "titan::float8_normed") == 0);
+    REQUIRE(count(apart, "titan::float8_product") == count(fused, "titan::float8_product"));
+  }
+}
+
+TEST_CASE("a tensor that several layers read is rounded once too", "[models]") {
+  models::FeedForward layer(32, 64, {});
+  for (const at::Tensor& parameter : layer.parameters()) parameter.detach().normal_(0, 0.1);
+  const at::Tensor x = at::randn({2, 5, 32});
+  for (const models::Linear* reader : layer.readers())
+    const_cast<models::Linear*>(reader)->float8 =
+        std::make_shared<models::Float8Layer>(models::Float8Layer{.options = {.emulate = true}});
+  const at::Tensor fused = layer.forward(x);
+  for (const models::Linear* reader : layer.readers()) reader->float8->fuse_input = false;
+  REQUIRE(at::equal(layer.forward(x), fused));
+}
+
+TEST_CASE("layers say where their input is not what they multiply", "[models]") {
+  models::Linear plain(32, 16, models::Linear::Bias::kNo, {}),
+      eight(32, 16, models::Linear::Bias::kNo, {});
+  eight.float8 =
+      std::make_shared<models::Float8Layer>(models::Float8Layer{.options = {.emulate = true}});
+  const models::LinearInput rounded = models::input_for({&eight}, at::randn({4, 32}));
+  REQUIRE(rounded.is_rounded());
+  REQUIRE_FALSE(models::input_for({&eight, &plain}, at::randn({4, 32})).is_rounded());
+  REQUIRE_FALSE(models::input_for({}, at::randn({4, 32})).is_rounded());
+  REQUIRE_THROWS_WITH(plain.forward(rounded), Catch::Contains("was rounded to 8 bits"));
+  eight.float8->options.rowwise = true;
+  REQUIRE_THROWS_WITH(eight.forward(rounded), Catch::Contains("one recipe"));
+}
+
+TEST_CASE("training.compile=false rounds inputs in each layer", "[models]") {
+  for (const bool compile : {true, false}) {
+    JobConfig config;
+    config.model.converters = {"float8"};
+    config.training.compile = compile;
+    models::Dit model(testing::small_dit(1));
+    REQUIRE(models::apply_converters(model, config, /*say=*/false).ok());
+    int64_t layers = 0;
+    for (const auto& module : model.modules(/*include_self=*/false)) {
+      const auto* const layer = dynamic_cast<const models::Linear*>(module.get());
+      if (layer == nullptr || !layer->float8) continue;
+      REQUIRE(layer->float8->fuse_input == compile);
+      ++layers;
+    }
+    REQUIRE(layers == 7);
+  }
+}
+
 /// Losses of three steps of two micro-batches, each followed by an evaluation with averaged and one
 /// with present weights, then the weights.
-std::vector<at::Tensor> train(at::ScalarType dtype, bool resident, bool keep) {
+std::vector<at::Tensor> train(at::ScalarType dtype, bool resident, bool keep, bool fuse = true) {
   at::manual_seed(32);
   const models::DitConfig config = testing::small_dit(2);
   const auto model = std::make_shared<models::Dit>(config);
   testing::randomize_parameters(*model, 0.2);
   models::convert_to_float8(*model, emulated());
   models::keep_float8_weights(*model, keep);
+  models::fuse_float8_inputs(*model, fuse);
   parallel::EngineOptions options;
   options.parameters.compute_dtype = dtype;
   options.parameters.resident = resident;
@@ -179,9 +335,12 @@ std::vector<at::Tensor> train(at::ScalarType dtype, bool resident, bool keep) {
   return results;
 }
 
-TEST_CASE("kept weights follow optimizer steps, averages and gathering, to the bit", "[models]") {
+TEST_CASE(
+    "kept weights and fused inputs follow optimizer steps, averages and gathering, to the bit",
+    "[models]") {
   for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
-    const std::vector<at::Tensor> rounded_anew = train(dtype, /*resident=*/true, /*keep=*/false);
+    const std::vector<at::Tensor> rounded_anew =
+        train(dtype, /*resident=*/true, /*keep=*/false, /*fuse=*/false);
     for (const bool resident : {true, false}) {
       const std::vector<at::Tensor> kept = train(dtype, resident, /*keep=*/true);
       REQUIRE(kept.size() == rounded_anew.size());

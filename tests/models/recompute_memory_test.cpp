@@ -3,6 +3,7 @@
 #include "tests/support/catch.h"
 
 #include "titan/memory/cpu_allocator.h"
+#include "titan/models/converters/float8.h"
 
 #include "tests/models/small_models.h"
 
@@ -128,6 +129,20 @@ TEST_CASE("Flux's blocks keep the bytes of arithmetic in each mode", "[models]")
   REQUIRE(single_block("full") == single_border);
   REQUIRE(single_block("per op") == single_border + attention);
   REQUIRE(single_block("none") > single_block("per op"));
+}
+
+TEST_CASE("layers in 8 bits that read one input keep one copy of it", "[models]") {
+  const auto kept = [](int64_t layers, bool fuse) {
+    const auto model = std::make_shared<models::Dit>(testing::small_dit(layers));
+    testing::randomize_parameters(*model, 0.2);
+    models::convert_to_float8(*model, {.emulate = true});
+    models::fuse_float8_inputs(*model, fuse);
+    return memory_of(model, testing::dit_inputs(kHeldBatch), {}).kept;
+  };
+  const auto block = [&](bool fuse) { return (kept(6, fuse) - kept(4, fuse)) / 2; };
+  // wq, wk and wv share one, w1 and w3 another: 24 tokens, held as 32, and a scale.
+  const models::DitConfig c = testing::small_dit();
+  REQUIRE(block(false) - block(true) == 3 * (c.dim * 32 + kFloat));
 }
 
 TEST_CASE("evaluation keeps nothing but its prediction, whatever the plan", "[models]") {

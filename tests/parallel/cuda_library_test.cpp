@@ -65,6 +65,15 @@ TEST_CASE("The CUDA library registers a kernel for every operator that the plann
     }
   }
   REQUIRE(kernels == 15);
+  // Their derivatives are those of the operations that do not round.
+  for (const std::string name :
+       {"float8_quantize", "float8_normed", "float8_gelu", "float8_swiglu", "float8_beside_gelu"}) {
+    INFO(name);
+    REQUIRE(titan::ops::planned_device_has(("titan::" + name).c_str()));
+    const auto op = c10::Dispatcher::singleton().findSchema({"titan::" + name, ""});
+    REQUIRE(op.has_value());
+    REQUIRE(op->hasKernelForDispatchKey(c10::DispatchKey::CUDA));
+  }
 }
 
 TEST_CASE("A library that cannot be loaded is refused with the loader's words", "[parallel]") {

@@ -16,8 +16,6 @@ using torch::autograd::variable_list;
 
 constexpr at::ScalarType kForwardType = at::kFloat8_e4m3fn;
 
-at::Tensor rows_of(const at::Tensor& x) { return x.reshape({-1, x.size(-1)}); }
-
 /// [..., out] of x [..., in].
 at::Tensor output(const at::Tensor& x, const Float8Copies& in, const Float8Copies& weight,
                   const at::Tensor& bias, const Float8Options& options) {
@@ -40,9 +38,9 @@ struct Wanted {
   bool x, weight, bias;
 };
 
-Float8Gradients gradients(const at::Tensor& grad_in, const Operands& held, at::IntArrayRef x_sizes,
+Float8Gradients gradients(const at::Tensor& grad_in, const Operands& held,
                           const Float8Options& options, Wanted wanted) {
-  const at::Tensor grad = rows_of(grad_in);
+  const at::Tensor grad = grad_in.reshape({-1, grad_in.size(-1)});
   const Float8Copies dy =
       wanted.x || wanted.weight
           ? float8_quantize(grad, options.grad_dtype, options.rowwise, {wanted.x, wanted.weight})
@@ -50,9 +48,11 @@ Float8Gradients gradients(const at::Tensor& grad_in, const Operands& held, at::I
   const Float8ProductOptions product{.out_dtype = grad.scalar_type(), .emulate = options.emulate};
   Float8Gradients result;
   if (wanted.x) {
+    std::vector<int64_t> sizes = grad_in.sizes().vec();
+    sizes.back() = held.weight.size(0);
     result.x =
         float8_product(dy.by_row, dy.row_inverse, held.weight, held.weight_inverse, {}, product)
-            .view(x_sizes);
+            .view(sizes);
   }
   if (wanted.weight)
     result.weight =
@@ -64,11 +64,9 @@ Float8Gradients gradients(const at::Tensor& grad_in, const Operands& held, at::I
 class Float8LinearFunction : public torch::autograd::Function<Float8LinearFunction> {
  public:
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight,
-                            const detail::OptionalTensor& bias, const Float8Options& options,
-                            Float8Weights* weights) {
+                            const detail::OptionalTensor& bias, const Float8Copies& in,
+                            const Float8Options& options, Float8Weights* weights) {
     const bool for_x = weight.requires_grad(), for_weight = x.requires_grad();
-    const Float8Copies in = float8_quantize(rows_of(x), kForwardType, options.rowwise,
-                                            {.by_row = true, .by_column = for_x});
     Float8Weights once;
     const Float8Copies& w =
         (weights != nullptr ? *weights : once)
@@ -76,7 +74,6 @@ class Float8LinearFunction : public torch::autograd::Function<Float8LinearFuncti
     ctx->save_for_backward(
         {for_x ? in.by_column : at::Tensor(), for_x ? in.column_inverse : at::Tensor(),
          for_weight ? w.by_column : at::Tensor(), for_weight ? w.column_inverse : at::Tensor()});
-    ctx->saved_data["x_sizes"] = x.sizes().vec();
     ctx->saved_data["bias"] = bias.has_value();
     ctx->saved_data["rowwise"] = options.rowwise;
     ctx->saved_data["emulate"] = options.emulate;
@@ -90,25 +87,30 @@ class Float8LinearFunction : public torch::autograd::Function<Float8LinearFuncti
         .rowwise = ctx->saved_data["rowwise"].toBool(),
         .grad_dtype = static_cast<at::ScalarType>(ctx->saved_data["grad_dtype"].toInt()),
         .emulate = ctx->saved_data["emulate"].toBool()};
-    const std::vector<int64_t> x_sizes = ctx->saved_data["x_sizes"].toIntVector();
     // Without a bias there is no such edge.
     const bool for_bias = ctx->saved_data["bias"].toBool() && ctx->needs_input_grad(2);
     const Float8Gradients result =
-        gradients(grads[0], {saved[0], saved[1], saved[2], saved[3]}, x_sizes, options,
+        gradients(grads[0], {saved[0], saved[1], saved[2], saved[3]}, options,
                   {ctx->needs_input_grad(0), ctx->needs_input_grad(1), for_bias});
-    return {result.x, result.weight, result.bias, {}, {}};
+    return {result.x, result.weight, result.bias, {}, {}, {}};
   }
 };
 
 /// Without gradients.
-at::Tensor product_alone(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+at::Tensor product_alone(const Float8Input& x, const at::Tensor& weight, const at::Tensor& bias,
                          const Float8Options& options, Float8Weights* weights) {
-  const Float8Copies in =
-      float8_quantize(rows_of(x), kForwardType, options.rowwise, {.by_row = true});
   Float8Weights once;
   const Float8Copies& w =
       (weights != nullptr ? *weights : once).of(weight, options.rowwise, {.by_row = true});
-  return output(x, in, w, bias, options);
+  return output(x.values, x.copies, w, bias, options);
+}
+
+void check_fit(const at::Tensor& x, const at::Tensor& weight) {
+  TITAN_CHECK(x.dim() >= 1 && weight.dim() == 2 && x.size(-1) == weight.size(1) &&
+                  x.scalar_type() == weight.scalar_type(),
+              "[float8] x [..., in] and W [out, in] must fit and be of one dtype (x=", x.sizes(),
+              " ", c10::toString(x.scalar_type()), ", W=", weight.sizes(), " ",
+              c10::toString(weight.scalar_type()), ")");
 }
 
 }  // namespace
@@ -144,36 +146,41 @@ void Float8Weights::forget() {
   version_ = -1;
 }
 
-at::Tensor float8_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+at::Tensor float8_linear(const Float8Input& x, const at::Tensor& weight, const at::Tensor& bias,
                          const Float8Options& options, Float8Weights* weights) {
-  TITAN_CHECK(x.dim() >= 1 && weight.dim() == 2 && x.size(-1) == weight.size(1) &&
-                  x.scalar_type() == weight.scalar_type(),
-              "[float8] x [..., in] and W [out, in] must fit and be of one dtype (x=", x.sizes(),
-              " ", c10::toString(x.scalar_type()), ", W=", weight.sizes(), " ",
-              c10::toString(weight.scalar_type()), ")");
-  if (x.numel() == 0) return at::linear(x, weight, bias);
-  if (!detail::needs_gradient({x, weight, bias}))
+  check_fit(x.values, weight);
+  if (x.values.numel() == 0) return at::linear(x.values, weight, bias);
+  TITAN_CHECK(x.rowwise == options.rowwise,
+              "[float8] an input and its layer need one recipe (input rowwise=", x.rowwise,
+              ", layer rowwise=", options.rowwise, ")");
+  if (!detail::needs_gradient({x.values, weight, bias}))
     return product_alone(x, weight, bias, options, weights);
-  return Float8LinearFunction::apply(x, weight, detail::optional(bias), options, weights);
+  TITAN_CHECK(x.copies.by_column.defined() || !weight.requires_grad(),
+              "[float8] the gradient of W needs the input's transposed copy, which was not made "
+              "(Float8Rounding::by_column, gradients recorded)");
+  return Float8LinearFunction::apply(x.values, weight, detail::optional(bias), x.copies, options,
+                                     weights);
 }
 
-Float8Gradients float8_linear_gradients(const at::Tensor& grad, const at::Tensor& x,
+at::Tensor float8_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                         const Float8Options& options, Float8Weights* weights) {
+  check_fit(x, weight);
+  const Float8Rounding rounding{.rowwise = options.rowwise, .by_column = weight.requires_grad()};
+  return float8_linear(float8_input(x, rounding), weight, bias, options, weights);
+}
+
+Float8Gradients float8_linear_gradients(const at::Tensor& grad, const Float8Copies& x,
                                         const at::Tensor& weight, const Float8Options& options,
                                         bool want_x, bool want_weight, bool want_bias) {
-  Operands held;
-  if (want_weight) {
-    const Float8Copies in =
-        float8_quantize(rows_of(x), kForwardType, options.rowwise, {.by_column = true});
-    held.x = in.by_column;
-    held.x_inverse = in.column_inverse;
-  }
+  Operands held{
+      .x = x.by_column, .x_inverse = x.column_inverse, .weight = {}, .weight_inverse = {}};
   if (want_x) {
     const Float8Copies w =
         float8_quantize(weight, kForwardType, options.rowwise, {.by_column = true});
     held.weight = w.by_column;
     held.weight_inverse = w.column_inverse;
   }
-  return gradients(grad, held, x.sizes(), options, {want_x, want_weight, want_bias});
+  return gradients(grad, held, options, {want_x, want_weight, want_bias});
 }
 
 }  // namespace titan::ops

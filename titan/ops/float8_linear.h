@@ -5,7 +5,7 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "titan/ops/float8_product.h"
+#include "titan/ops/float8_input.h"
 
 namespace titan::ops {
 
@@ -32,10 +32,13 @@ class Float8Weights {
 };
 
 /// x W^T + bias of x [..., in], W [out, in], bias [out] or undefined, in x's dtype (float32 or
-/// bfloat16). x and W are rounded to float8_e4m3fn, in backward dy to grad_dtype; sums in float32.
-/// Backward keeps 8-bit copies of x and W, transposed, and neither x nor W; the bias' gradient is
-/// summed from dy itself. `weights` may be null: W is rounded in this call. Throws titan::Error as
-/// float8_product does.
+/// bfloat16). x has been rounded; W is rounded to float8_e4m3fn, in backward dy to grad_dtype; sums
+/// in float32. Backward keeps the transposed copies of x and W, and neither x nor W; the bias'
+/// gradient is summed from dy itself. `weights` may be null: W is rounded in this call. Throws
+/// titan::Error where x was rounded with another recipe, and as float8_product does.
+at::Tensor float8_linear(const Float8Input& x, const at::Tensor& weight, const at::Tensor& bias,
+                         const Float8Options& options, Float8Weights* weights = nullptr);
+/// The same of an x that this layer alone reads.
 at::Tensor float8_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                          const Float8Options& options, Float8Weights* weights = nullptr);
 
@@ -43,8 +46,9 @@ struct Float8Gradients {
   at::Tensor x, weight, bias;  ///< undefined where not wanted
 };
 /// The gradients that float8_linear's own backward gives, from its inputs: what a recomputed block
-/// that kept the layer's result calls (ops/kept.h).
-Float8Gradients float8_linear_gradients(const at::Tensor& grad, const at::Tensor& x,
+/// that kept the layer's result calls (ops/kept.h). Of x the transposed copy is needed, for the
+/// gradient of W.
+Float8Gradients float8_linear_gradients(const at::Tensor& grad, const Float8Copies& x,
                                         const at::Tensor& weight, const Float8Options& options,
                                         bool want_x, bool want_weight, bool want_bias);
 

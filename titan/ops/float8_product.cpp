@@ -17,8 +17,8 @@ constexpr const char* kProduct = "titan::float8_product";
 
 Float8Result quantize_cpu(const at::Tensor& x, bool e5m2, bool rowwise, bool by_row,
                           bool by_column) {
-  return detail::run_float8_quantize(kernels::cpu::float8_quantize, x, e5m2, rowwise, by_row,
-                                     by_column);
+  return detail::float8_quantize_cpu(
+      x, {.e5m2 = e5m2, .rowwise = rowwise, .by_row = by_row, .by_column = by_column});
 }
 
 at::Tensor exact(const at::Tensor& copy) {

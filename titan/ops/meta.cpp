@@ -1,5 +1,5 @@
 // The ops on shapes alone: each allocates what its kernel allocates and computes nothing, so memory
-// can be planned on the device meta without a model's memory.
+// can be planned on the device meta without a model's memory. meta_float8.cpp has those of 8 bits.
 #include <algorithm>
 #include <array>
 #include <tuple>
@@ -13,7 +13,6 @@
 #include "titan/kernels/stream_qkv.h"
 #include "titan/ops/attention_kernel.h"
 #include "titan/ops/dispatch.h"
-#include "titan/ops/float8_kernel.h"
 #include "titan/ops/matrix_rows.h"
 
 namespace titan::ops {
@@ -174,13 +173,12 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> joint_qkv_backward(
   return {txt[0], txt[1], txt[2], img[0], img[1], img[2]};
 }
 
-std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> parallel_qkv(const Tensor& y_in,
-                                                                        const Tensor& q_scale,
-                                                                        const Tensor&,
-                                                                        const Tensor&,
-                                                                        int64_t heads, double) {
+std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> parallel_qkv(
+    const Tensor& y_in, const Tensor& q_scale, const Tensor&, const Tensor&, int64_t heads, double,
+    bool with_inner) {
   const Tensor y = y_in.contiguous();
   const JointBuffers out(y, y.size(1), heads, q_scale.size(0));
+  if (!with_inner) return {out.q, out.k, out.v, Tensor(), out.q_rstd, out.k_rstd};
   Tensor inner =
       at::empty({y.size(0), y.size(1), y.size(2) - 2 * heads * q_scale.size(0)}, y.options());
   return {out.q, out.k, out.v, inner, out.q_rstd, out.k_rstd};
@@ -221,29 +219,7 @@ Tensor philox(const Tensor& sample, const Tensor&, at::IntArrayRef tail_shape, i
   return at::empty(shape, float32(sample));
 }
 
-detail::Float8Result float8_quantize(const Tensor& x_in, bool e5m2, bool rowwise, bool by_row,
-                                     bool by_column) {
-  const Tensor x = x_in.contiguous();
-  const detail::Float8Result out = detail::allocate_float8(x, e5m2, rowwise, by_row, by_column);
-  const Tensor workspace = at::empty({x.size(0) + x.size(1)}, float32(x));
-  return out;
-}
-/// An emulated product holds both operands and the sums in float32.
-Tensor float8_product(const Tensor& a, const Tensor&, const Tensor& b, const Tensor&,
-                      const OptionalTensor&, at::ScalarType out_dtype, bool emulate, bool) {
-  if (!emulate) return at::empty({a.size(0), b.size(0)}, a.options().dtype(out_dtype));
-  Tensor sums;
-  {
-    const Tensor a_exact = at::empty(detail::as_held(a).sizes(), float32(a));
-    const Tensor b_exact = at::empty(detail::as_held(b).sizes(), float32(b));
-    sums = at::empty({a.size(0), b.size(0)}, float32(a));
-  }
-  return sums.to(out_dtype);
-}
-
 TORCH_LIBRARY_IMPL(titan, Meta, m) {
-  m.impl("float8_quantize", TORCH_FN(float8_quantize));
-  m.impl("float8_product", TORCH_FN(float8_product));
   m.impl("modulate_norm", TORCH_FN(modulate_norm));
   m.impl("modulate_norm_backward", TORCH_FN(modulate_norm_backward));
   m.impl("gelu", TORCH_FN(gelu));

@@ -6,6 +6,7 @@
 
 #include "titan/ops/backend.h"
 #include "titan/ops/modulate_norm_kernel.h"
+#include "titan/ops/modulate_norm_parts.h"
 #include "titan/ops/reference.h"
 
 namespace titan::ops {
@@ -25,8 +26,8 @@ NormForwardResult modulate_norm_forward_cpu(const at::Tensor& x, const OptionalT
                                             const OptionalTensor& weight,
                                             const OptionalTensor& bias, const OptionalTensor& scale,
                                             const OptionalTensor& shift, double eps, bool rms) {
-  return detail::run_norm_forward(kernels::cpu::modulate_norm_forward, x, branch, gate, weight,
-                                  bias, scale, shift, eps, rms);
+  return detail::run_norm_forward(kernels::cpu::modulate_norm_forward, x.contiguous(), branch,
+                                  {weight, bias, scale, shift, gate}, eps, rms);
 }
 
 NormBackwardResult modulate_norm_backward_cpu(
@@ -68,18 +69,13 @@ class ModulateNormFunction : public torch::autograd::Function<ModulateNormFuncti
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    static const auto op =
-        detail::find_op<decltype(modulate_norm_backward_cpu)>(kModulateNormBackward);
     const variable_list saved = ctx->get_saved_variables();
     const bool residual = saved[1].defined();
-    const at::Tensor grad_h = residual ? grads[0] : at::Tensor();
-    at::Tensor grad_y = residual ? grads[1] : grads[0];
-    if (!grad_y.defined()) grad_y = at::zeros_like(saved[0]);
-    const auto maybe = [&](std::size_t i) { return detail::optional(saved[i]); };
-    auto [x, branch, gate, weight, bias, scale, shift] =
-        op.call(grad_y, detail::optional(grad_h), saved[0], maybe(1), maybe(2), maybe(3), maybe(4),
-                maybe(5), maybe(6), saved[7], saved[8], ctx->saved_data["rms"].toBool());
-    return {x, branch, gate, weight, bias, scale, shift, {}, {}};
+    variable_list gradients = detail::modulate_norm_gradients(
+        residual ? grads[1] : grads[0], residual ? grads[0] : at::Tensor(), saved,
+        ctx->saved_data["rms"].toBool());
+    gradients.resize(9);
+    return gradients;
   }
 };
 
@@ -117,25 +113,6 @@ TORCH_LIBRARY_IMPL(titan, Autograd, m) {
   m.impl("modulate_norm_backward", torch::autograd::autogradNotImplementedFallback());
 }
 
-/// [B, D] from [B, D] or [B, 1, D].
-at::Tensor sample_rows(const at::Tensor& rows, const at::Tensor& x, const char* name) {
-  if (!rows.defined()) return rows;
-  const at::Tensor flat = rows.dim() == 3 && rows.size(1) == 1 ? rows.squeeze(1) : rows;
-  TITAN_CHECK(flat.dim() == 2 && flat.size(0) == x.size(0) && flat.size(1) == x.size(2),
-              "[modulate_norm] ", name, " must be [B, D] (", name, "=", rows.sizes(),
-              ", x=", x.sizes(), ")");
-  return flat;
-}
-
-void check_norm(const at::Tensor& x, const Norm& norm) {
-  TITAN_CHECK(x.dim() == 3, "[modulate_norm] x must be [B, N, D] (x=", x.sizes(), ")");
-  for (const at::Tensor* affine : {&norm.weight, &norm.bias}) {
-    TITAN_CHECK(!affine->defined() || (affine->dim() == 1 && affine->size(0) == x.size(2)),
-                "[modulate_norm] weight and bias must be [D] (got ", affine->sizes(),
-                ", x=", x.sizes(), ")");
-  }
-}
-
 NormForwardResult call_op(const at::Tensor& x, const at::Tensor& branch, const at::Tensor& gate,
                           const Norm& norm, const Modulation& modulation) {
   static const auto op = detail::find_op<decltype(modulate_norm_forward_cpu)>(kModulateNorm);
@@ -146,10 +123,45 @@ NormForwardResult call_op(const at::Tensor& x, const at::Tensor& branch, const a
 
 }  // namespace
 
+at::Tensor detail::sample_rows(const at::Tensor& rows, const at::Tensor& x, const char* name) {
+  if (!rows.defined()) return rows;
+  const at::Tensor flat = rows.dim() == 3 && rows.size(1) == 1 ? rows.squeeze(1) : rows;
+  TITAN_CHECK(flat.dim() == 2 && flat.size(0) == x.size(0) && flat.size(1) == x.size(2),
+              "[modulate_norm] ", name, " must be [B, D] (", name, "=", rows.sizes(),
+              ", x=", x.sizes(), ")");
+  return flat;
+}
+
+void detail::check_norm(const at::Tensor& x, const Norm& norm) {
+  TITAN_CHECK(x.dim() == 3, "[modulate_norm] x must be [B, N, D] (x=", x.sizes(), ")");
+  for (const at::Tensor* affine : {&norm.weight, &norm.bias}) {
+    TITAN_CHECK(!affine->defined() || (affine->dim() == 1 && affine->size(0) == x.size(2)),
+                "[modulate_norm] weight and bias must be [D] (got ", affine->sizes(),
+                ", x=", x.sizes(), ")");
+  }
+}
+
+void detail::check_branch(const at::Tensor& x, const at::Tensor& branch) {
+  TITAN_CHECK(branch.sizes() == x.sizes(),
+              "[modulate_norm] branch must have x's shape (branch=", branch.sizes(),
+              ", x=", x.sizes(), ")");
+}
+
+std::vector<at::Tensor> detail::modulate_norm_gradients(at::Tensor grad_y, const at::Tensor& grad_h,
+                                                        const NormSaved& saved, bool rms) {
+  static const auto op = find_op<decltype(modulate_norm_backward_cpu)>(kModulateNormBackward);
+  if (!grad_y.defined()) grad_y = at::zeros_like(saved[0]);
+  const auto maybe = [&](std::size_t i) { return optional(saved[i]); };
+  auto [x, branch, gate, weight, bias, scale, shift] =
+      op.call(grad_y, optional(grad_h), saved[0], maybe(1), maybe(2), maybe(3), maybe(4), maybe(5),
+              maybe(6), saved[7], saved[8], rms);
+  return {x, branch, gate, weight, bias, scale, shift};
+}
+
 at::Tensor modulate_norm(const at::Tensor& x, const Norm& norm, const Modulation& modulation) {
-  check_norm(x, norm);
-  const Modulation rows{sample_rows(modulation.scale, x, "scale"),
-                        sample_rows(modulation.shift, x, "shift")};
+  detail::check_norm(x, norm);
+  const Modulation rows{detail::sample_rows(modulation.scale, x, "scale"),
+                        detail::sample_rows(modulation.shift, x, "shift")};
   if (!use_fused(x, kModulateNorm)) return reference::modulate_norm(x, norm, rows);
   return std::get<1>(call_op(x, {}, {}, norm, rows));
 }
@@ -157,13 +169,11 @@ at::Tensor modulate_norm(const at::Tensor& x, const Norm& norm, const Modulation
 ResidualNorm residual_modulate_norm(const at::Tensor& x, const at::Tensor& branch,
                                     const at::Tensor& gate, const Norm& norm,
                                     const Modulation& modulation) {
-  check_norm(x, norm);
-  TITAN_CHECK(branch.sizes() == x.sizes(),
-              "[modulate_norm] branch must have x's shape (branch=", branch.sizes(),
-              ", x=", x.sizes(), ")");
-  const Modulation rows{sample_rows(modulation.scale, x, "scale"),
-                        sample_rows(modulation.shift, x, "shift")};
-  const at::Tensor gate_rows = sample_rows(gate, x, "gate");
+  detail::check_norm(x, norm);
+  detail::check_branch(x, branch);
+  const Modulation rows{detail::sample_rows(modulation.scale, x, "scale"),
+                        detail::sample_rows(modulation.shift, x, "shift")};
+  const at::Tensor gate_rows = detail::sample_rows(gate, x, "gate");
   if (!use_fused(x, kModulateNorm))
     return reference::residual_modulate_norm(x, branch, gate_rows, norm, rows);
   auto [h, y, mean, rstd] = call_op(x, branch, gate_rows, norm, rows);

@@ -63,18 +63,30 @@ inline kernels::NormProblem norm_problem(const at::Tensor& x, const HeldParamete
           .rows_per_task = x.is_cuda() ? 32 : 64};
 }
 
+/// What the threads of a block hold of a row on a GPU.
+inline void check_norm_width(const at::Tensor& x) {
+  constexpr int64_t kMaxDim = 12288;
+  TITAN_CHECK(x.size(2) <= kMaxDim, "[modulate_norm] the CUDA kernel takes widths up to ", kMaxDim,
+              " (x=", x.sizes(), "); use kernels.backend=reference");
+}
+
+/// What forward writes besides h and the statistics.
+struct NormForwardWanted {
+  bool y = true;
+  float* amax = nullptr;  ///< on a GPU: see kernels::ModulateNormForward
+  bool amax_of_all = false;
+};
+
+/// x is contiguous.
 template <class Kernel>
-NormForwardResult run_norm_forward(Kernel&& kernel, const at::Tensor& x_in,
-                                   const OptionalTensor& branch_in, const OptionalTensor& gate,
-                                   const OptionalTensor& weight, const OptionalTensor& bias,
-                                   const OptionalTensor& scale, const OptionalTensor& shift,
-                                   double eps, bool rms) {
-  const at::Tensor x = x_in.contiguous();
+NormForwardResult run_norm_forward(Kernel&& kernel, const at::Tensor& x,
+                                   const OptionalTensor& branch_in,
+                                   const HeldParameters& parameters, double eps, bool rms,
+                                   const NormForwardWanted& wanted = {}) {
   const at::Tensor branch =
       branch_in.has_value() ? branch_in->to(x.scalar_type()).contiguous() : at::Tensor();
-  const HeldParameters parameters(weight, bias, scale, shift, gate);
   const at::Tensor h = branch.defined() ? at::empty_like(x) : at::Tensor();
-  at::Tensor y = at::empty_like(x);
+  const at::Tensor y = wanted.y ? at::empty_like(x) : at::Tensor();
   const at::TensorOptions statistics = x.options().dtype(at::kFloat);
   at::Tensor mean = at::empty({rms ? 0 : x.size(0), x.size(1)}, statistics);
   at::Tensor rstd = at::empty({x.size(0), x.size(1)}, statistics);
@@ -83,9 +95,11 @@ NormForwardResult run_norm_forward(Kernel&& kernel, const at::Tensor& x_in,
       kernels::ModulateNormForward{.x = x.const_data_ptr(),
                                    .branch = branch.defined() ? branch.const_data_ptr() : nullptr,
                                    .h = h.defined() ? h.mutable_data_ptr() : nullptr,
-                                   .y = y.mutable_data_ptr(),
+                                   .y = y.defined() ? y.mutable_data_ptr() : nullptr,
                                    .mean = mean.mutable_data_ptr<float>(),
-                                   .rstd = rstd.mutable_data_ptr<float>()});
+                                   .rstd = rstd.mutable_data_ptr<float>(),
+                                   .amax = wanted.amax,
+                                   .amax_of_all = wanted.amax_of_all});
   return {h, y, mean, rstd};
 }
 

@@ -5,6 +5,7 @@
 #include <torch/library.h>
 
 #include "titan/ops/backend.h"
+#include "titan/ops/float8_input.h"
 #include "titan/ops/stream_qkv.h"
 #include "titan/ops/stream_qkv_kernel.h"
 
@@ -22,8 +23,9 @@ using Backward = detail::ParallelBackward;
 
 Forward parallel_qkv_forward_cpu(const at::Tensor& y, const at::Tensor& q_scale,
                                  const at::Tensor& k_scale, const at::Tensor& rope, int64_t heads,
-                                 double eps) {
-  return detail::run_parallel_forward<detail::CpuKernels>(y, q_scale, k_scale, rope, heads, eps);
+                                 double eps, bool with_inner) {
+  return detail::run_parallel_forward<detail::CpuKernels>(y, q_scale, k_scale, rope, heads, eps,
+                                                          with_inner);
 }
 
 Backward parallel_qkv_backward_cpu(const at::Tensor& grad_q, const at::Tensor& grad_k,
@@ -37,18 +39,23 @@ Backward parallel_qkv_backward_cpu(const at::Tensor& grad_q, const at::Tensor& g
 
 Forward parallel_qkv_redispatch_forward(const at::Tensor& y, const at::Tensor& q_scale,
                                         const at::Tensor& k_scale, const at::Tensor& rope,
-                                        int64_t heads, double eps) {
+                                        int64_t heads, double eps, bool with_inner) {
   static const auto op = detail::find_op<decltype(parallel_qkv_forward_cpu)>(kParallelQkv);
-  return op.redispatch(detail::below_autograd(y), y, q_scale, k_scale, rope, heads, eps);
+  Forward out =
+      op.redispatch(detail::below_autograd(y), y, q_scale, k_scale, rope, heads, eps, with_inner);
+  if (with_inner) return out;
+  const int64_t columns = y.size(2) - 2 * heads * q_scale.size(0);
+  std::get<3>(out) = detail::float8_placeholder({y.size(0), y.size(1), columns}, y.options());
+  return out;
 }
 
 class ParallelQkvFunction : public torch::autograd::Function<ParallelQkvFunction> {
  public:
   static variable_list forward(AutogradContext* ctx, const at::Tensor& y, const at::Tensor& q_scale,
                                const at::Tensor& k_scale, const at::Tensor& rope, int64_t heads,
-                               double eps) {
+                               double eps, bool with_inner) {
     auto [q, k, v, inner, q_rstd, k_rstd] =
-        parallel_qkv_redispatch_forward(y, q_scale, k_scale, rope, heads, eps);
+        parallel_qkv_redispatch_forward(y, q_scale, k_scale, rope, heads, eps, with_inner);
     ctx->save_for_backward({y, q_scale, k_scale, rope, q_rstd, k_rstd});
     ctx->mark_non_differentiable({q_rstd, k_rstd});
     return {q, k, v, inner, q_rstd, k_rstd};
@@ -59,23 +66,25 @@ class ParallelQkvFunction : public torch::autograd::Function<ParallelQkvFunction
     const variable_list saved = ctx->get_saved_variables();
     auto [y, q_scale, k_scale] = op.call(grads[0], grads[1], grads[2], grads[3], saved[0], saved[1],
                                          saved[2], saved[3], saved[4], saved[5]);
-    return {y, q_scale, k_scale, {}, {}, {}};
+    return {y, q_scale, k_scale, {}, {}, {}, {}};
   }
 };
 
 Forward parallel_qkv_forward_autograd(const at::Tensor& y, const at::Tensor& q_scale,
                                       const at::Tensor& k_scale, const at::Tensor& rope,
-                                      int64_t heads, double eps) {
+                                      int64_t heads, double eps, bool with_inner) {
   if (!detail::needs_gradient({y, q_scale, k_scale}))
-    return parallel_qkv_redispatch_forward(y, q_scale, k_scale, rope, heads, eps);
-  const variable_list out = ParallelQkvFunction::apply(y, q_scale, k_scale, rope, heads, eps);
+    return parallel_qkv_redispatch_forward(y, q_scale, k_scale, rope, heads, eps, with_inner);
+  const variable_list out =
+      ParallelQkvFunction::apply(y, q_scale, k_scale, rope, heads, eps, with_inner);
   return {out[0], out[1], out[2], out[3], out[4], out[5]};
 }
 
 TORCH_LIBRARY_FRAGMENT(titan, m) {
   m.def(
-      "parallel_qkv(Tensor y, Tensor q_scale, Tensor k_scale, Tensor rope, int heads, float eps) "
-      "-> (Tensor q, Tensor k, Tensor v, Tensor inner, Tensor q_rstd, Tensor k_rstd)");
+      "parallel_qkv(Tensor y, Tensor q_scale, Tensor k_scale, Tensor rope, int heads, float eps, "
+      "bool with_inner) -> (Tensor q, Tensor k, Tensor v, Tensor inner, Tensor q_rstd, Tensor "
+      "k_rstd)");
   m.def(
       "parallel_qkv_backward(Tensor grad_q, Tensor grad_k, Tensor grad_v, Tensor grad_inner, "
       "Tensor y, Tensor q_scale, Tensor k_scale, Tensor rope, Tensor q_rstd, Tensor k_rstd) -> "
@@ -111,10 +120,11 @@ class PlaceFunction : public torch::autograd::Function<PlaceFunction> {
 bool has_parallel_heads(const at::Tensor& y) { return use_fused(y, kParallelQkv); }
 
 ParallelHeads parallel_heads(const at::Tensor& y, const at::Tensor& q_scale,
-                             const at::Tensor& k_scale, const StreamAttention& options) {
+                             const at::Tensor& k_scale, const StreamAttention& options,
+                             Inner wanted) {
   static const auto op = detail::find_op<decltype(parallel_qkv_forward_cpu)>(kParallelQkv);
-  auto [q, k, v, inner, q_rstd, k_rstd] =
-      op.call(y, q_scale, k_scale, options.rope, options.heads, options.eps);
+  auto [q, k, v, inner, q_rstd, k_rstd] = op.call(y, q_scale, k_scale, options.rope, options.heads,
+                                                  options.eps, wanted == Inner::kComputed);
   return {{q, k, v}, inner};
 }
 

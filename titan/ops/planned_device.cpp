@@ -13,11 +13,15 @@ thread_local c10::DeviceType device = c10::DeviceType::CPU;
 
 // As titan/ops/cuda registers them; attention runs LibTorch's fused kernel, which keeps what ours
 // keeps: the result and a logarithm of sums a row.
-constexpr std::array<std::string_view, 12> kWithCudaKernel = {
-    "titan::modulate_norm", "titan::philox_normal", "titan::philox_uniform",
-    "titan::attention",     "titan::gelu",          "titan::swiglu",
-    "titan::rope",          "titan::mse",           "titan::gated_residual",
-    "titan::joint_qkv",     "titan::parallel_qkv",  "titan::float8_quantize"};
+constexpr std::array<std::string_view, 16> kWithCudaKernel = {
+    "titan::modulate_norm",  "titan::philox_normal",
+    "titan::philox_uniform", "titan::attention",
+    "titan::gelu",           "titan::swiglu",
+    "titan::rope",           "titan::mse",
+    "titan::gated_residual", "titan::joint_qkv",
+    "titan::parallel_qkv",   "titan::float8_quantize",
+    "titan::float8_normed",  "titan::float8_gelu",
+    "titan::float8_swiglu",  "titan::float8_beside_gelu"};
 
 }  // namespace
 

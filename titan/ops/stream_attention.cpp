@@ -14,8 +14,18 @@
 namespace titan::ops {
 namespace {
 
-void check(const at::Tensor& qkv, const at::Tensor& q_scale, const at::Tensor& k_scale,
-           const StreamAttention& options, int64_t tokens) {
+at::Tensor norm_and_turn(const at::Tensor& x, const at::Tensor& scale, double eps,
+                         const at::Tensor& rope) {
+  const at::Tensor normed =
+      modulate_norm(x.flatten(1, 2), {.rms = true, .eps = eps, .weight = scale});
+  return ops::rope(normed.view(x.sizes()), rope);
+}
+
+}  // namespace
+
+void detail::check_streams(const at::Tensor& qkv, const at::Tensor& q_scale,
+                           const at::Tensor& k_scale, const StreamAttention& options,
+                           int64_t tokens) {
   const int64_t head_dim = 2 * options.rope.size(1);
   TITAN_CHECK(options.rope.dim() == 3 && options.rope.size(0) == tokens &&
                   options.rope.size(2) == 2 && options.rope.scalar_type() == at::kFloat,
@@ -31,15 +41,6 @@ void check(const at::Tensor& qkv, const at::Tensor& q_scale, const at::Tensor& k
   }
 }
 
-at::Tensor norm_and_turn(const at::Tensor& x, const at::Tensor& scale, double eps,
-                         const at::Tensor& rope) {
-  const at::Tensor normed =
-      modulate_norm(x.flatten(1, 2), {.rms = true, .eps = eps, .weight = scale});
-  return ops::rope(normed.view(x.sizes()), rope);
-}
-
-}  // namespace
-
 Heads separate_heads(const at::Tensor& qkv, const at::Tensor& q_scale, const at::Tensor& k_scale,
                      const StreamAttention& options, const at::Tensor& rope) {
   const std::vector<at::Tensor> part = qkv.unflatten(-1, {3, options.heads, -1}).unbind(2);
@@ -50,8 +51,8 @@ Heads separate_heads(const at::Tensor& qkv, const at::Tensor& q_scale, const at:
 StreamOutputs joint_attention(const StreamQkv& txt, const StreamQkv& img,
                               const StreamAttention& options) {
   const int64_t txt_tokens = txt.qkv.size(1), img_tokens = img.qkv.size(1);
-  check(txt.qkv, txt.q_scale, txt.k_scale, options, txt_tokens + img_tokens);
-  check(img.qkv, img.q_scale, img.k_scale, options, txt_tokens + img_tokens);
+  detail::check_streams(txt.qkv, txt.q_scale, txt.k_scale, options, txt_tokens + img_tokens);
+  detail::check_streams(img.qkv, img.q_scale, img.k_scale, options, txt_tokens + img_tokens);
   TITAN_CHECK(txt.qkv.size(2) == img.qkv.size(2) && txt.qkv.size(0) == img.qkv.size(0),
               "[stream_attention] both streams need the same batch and width (txt=",
               txt.qkv.sizes(), ", img=", img.qkv.sizes(), ")");
@@ -64,7 +65,7 @@ StreamOutputs joint_attention(const StreamQkv& txt, const StreamQkv& img,
 
 at::Tensor parallel_attention(const at::Tensor& y, const at::Tensor& q_scale,
                               const at::Tensor& k_scale, const StreamAttention& options) {
-  check(y, q_scale, k_scale, options, y.size(1));
+  detail::check_streams(y, q_scale, k_scale, options, y.size(1));
   if (has_parallel_heads(y)) {
     const ParallelHeads parallel = parallel_heads(y, q_scale, k_scale, options);
     const Heads& heads = parallel.heads;

@@ -168,7 +168,7 @@ inline void* into(const at::Tensor& tensor, int64_t offset) {
   return static_cast<char*>(tensor.mutable_data_ptr()) + offset;
 }
 
-/// q, k, v, inner, and what backward needs.
+/// q, k, v, inner (undefined where not asked for), and what backward needs.
 using ParallelForward =
     std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 using ParallelBackward = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
@@ -176,11 +176,12 @@ using ParallelBackward = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
 template <class Kernels>
 ParallelForward run_parallel_forward(const at::Tensor& y_in, const at::Tensor& q_scale,
                                      const at::Tensor& k_scale, const at::Tensor& rope,
-                                     int64_t heads, double eps) {
+                                     int64_t heads, double eps, bool with_inner) {
   const at::Tensor y = y_in.contiguous();
   const int64_t width = heads * q_scale.size(0);
   const JointBuffers out(y, y.size(1), heads, q_scale.size(0));
   run_stream_forward<Kernels>(y, q_scale, k_scale, rope.contiguous(), 0, eps, out);
+  if (!with_inner) return {out.q, out.k, out.v, at::Tensor(), out.q_rstd, out.k_rstd};
   const GeluColumns columns(y, width);
   at::Tensor inner = at::empty({y.size(0), y.size(1), columns.problem.out_stride}, y.options());
   Kernels::gelu_forward(columns.problem, from(y, columns.y_offset),

@@ -111,12 +111,20 @@ void keep_float8_weights(Model& model, bool keep) {
   }
 }
 
+void fuse_float8_inputs(Model& model, bool fuse) {
+  for (const auto& module : model.modules(/*include_self=*/false)) {
+    auto* const layer = dynamic_cast<Linear*>(module.get());
+    if (layer != nullptr && layer->float8) layer->float8->fuse_input = fuse;
+  }
+}
+
 Status apply_converters(Model& model, const JobConfig& config, bool say) {
   for (const std::string& name : config.model.converters) {
     if (name != "float8")
       return invalid_argument("[model] unknown converter (model.converters=", name,
                               "); there is float8");
     const Float8Conversion done = convert_to_float8(model, config.float8);
+    fuse_float8_inputs(model, config.training.compile);
     if (say) log_conversion(done, config);
   }
   return ok_status();

@@ -30,8 +30,13 @@ Float8Conversion convert_to_float8(Model& model, const Float8Section& settings);
 /// stay in memory whole. At first they do not.
 void keep_float8_weights(Model& model, bool keep);
 
+/// Whether what converted layers read is rounded by the operation that makes it, once for all of
+/// them (layers/layer_inputs.h); the same bits either way. At first it is.
+void fuse_float8_inputs(Model& model, bool fuse);
+
 /// Applies model.converters in order; says in one log line what was converted (each layer with
-/// model.print_after_conversion) and warns where nothing was. An unknown name is an error.
+/// model.print_after_conversion) and warns where nothing was. With training.compile=false nothing
+/// is fused. An unknown name is an error.
 Status apply_converters(Model& model, const JobConfig& config, bool say);
 
 }  // namespace titan::models

@@ -5,6 +5,8 @@
 
 #include <ATen/ATen.h>
 
+#include "titan/models/layers/layer_inputs.h"
+
 namespace titan::models {
 
 DitBlock::DitBlock(const DitConfig& config, const at::TensorOptions& options) {
@@ -30,23 +32,14 @@ BlockState DitBlock::forward(BlockState state) {
   std::vector<at::Tensor> part(6);
   if (modulation_)
     part = modulation_->forward(at::silu(state.cond)).unflatten(1, {6, -1}).unbind(1);
-  const at::Tensor normed =
-      close_and_norm(state, attention_norm_->norm(), {.scale = part[1], .shift = part[0]});
+  const LinearInput normed =
+      normed_for(attention_->readers(), state.x, state.open, attention_norm_->norm(),
+                 {.scale = part[1], .shift = part[0]});
   state.open = {attention_->forward(normed, state.rope), part[2]};
-  const at::Tensor again =
-      close_and_norm(state, ffn_norm_->norm(), {.scale = part[4], .shift = part[3]});
+  const LinearInput again = normed_for(feed_forward_->readers(), state.x, state.open,
+                                       ffn_norm_->norm(), {.scale = part[4], .shift = part[3]});
   state.open = {feed_forward_->forward(again), part[5]};
   return state;
-}
-
-at::Tensor close_and_norm(BlockState& state, const ops::Norm& norm,
-                          const ops::Modulation& modulation) {
-  if (!state.open.branch.defined()) return ops::modulate_norm(state.x, norm, modulation);
-  auto [h, y] =
-      ops::residual_modulate_norm(state.x, state.open.branch, state.open.gate, norm, modulation);
-  state.x = std::move(h);
-  state.open = {};
-  return y;
 }
 
 }  // namespace titan::models

@@ -32,8 +32,4 @@ class DitBlock : public Block {
   std::shared_ptr<Linear> modulation_;  ///< null in context mode
 };
 
-/// Closes state.open, if it is, into state.x and returns the normalised, modulated x.
-at::Tensor close_and_norm(BlockState& state, const ops::Norm& norm,
-                          const ops::Modulation& modulation);
-
 }  // namespace titan::models

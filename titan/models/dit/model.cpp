@@ -4,6 +4,7 @@
 
 #include "titan/base/check.h"
 #include "titan/models/dit/init.h"
+#include "titan/models/layers/layer_inputs.h"
 #include "titan/models/layers/rope_table.h"
 
 namespace titan::models {
@@ -55,7 +56,8 @@ BlockState Dit::embed(const at::Tensor& x_t, const at::Tensor& t, const Conditio
 
 at::Tensor Dit::head(const BlockState& state, at::IntArrayRef latent_shape) {
   BlockState last = state;
-  at::Tensor tokens = output_->forward(close_and_norm(last, norm_->norm(), {}));
+  at::Tensor tokens =
+      output_->forward(normed_for({output_.get()}, last.x, last.open, norm_->norm(), {}));
   const int64_t rows = latent_shape[2] / config_.patch_size;
   const int64_t columns = latent_shape[3] / config_.patch_size;
   if (!config_.adaln()) tokens = tokens.narrow(1, 0, tokens.size(1) - kContextTokens);

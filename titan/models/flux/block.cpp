@@ -57,8 +57,10 @@ BlockState DoubleBlock::forward(BlockState state) {
   Residual txt_open = take_open_txt(state);
   const auto img_modulation = img_.modulation->forward(state.cond);
   const auto txt_modulation = txt_.modulation->forward(state.cond);
-  const at::Tensor img = close_and_norm(state.x, state.open, norm, img_modulation[0].norm());
-  const at::Tensor txt = close_and_norm(state.txt, txt_open, norm, txt_modulation[0].norm());
+  const LinearInput img =
+      normed_for(img_.attention->readers(), state.x, state.open, norm, img_modulation[0].norm());
+  const LinearInput txt =
+      normed_for(txt_.attention->readers(), state.txt, txt_open, norm, txt_modulation[0].norm());
   const ops::StreamOutputs attended = ops::joint_attention(
       txt_.attention->qkv(txt), img_.attention->qkv(img), attention_options(config_, state));
   finish(img_, img_modulation, attended.img, state.x, state.open);
@@ -70,8 +72,8 @@ BlockState DoubleBlock::forward(BlockState state) {
 void DoubleBlock::finish(const Stream& stream, const std::vector<BranchModulation>& modulation,
                          const at::Tensor& attended, at::Tensor& x, Residual& open) const {
   open = {stream.attention->output(attended), modulation[0].gate};
-  const at::Tensor again =
-      close_and_norm(x, open, layer_norm(config_.norm_eps), modulation[1].norm());
+  const LinearInput again = normed_for(stream.mlp->readers(), x, open, layer_norm(config_.norm_eps),
+                                       modulation[1].norm());
   open = {stream.mlp->forward(again), modulation[1].gate};
 }
 
@@ -90,11 +92,11 @@ SingleBlock::SingleBlock(const FluxConfig& config, const at::TensorOptions& opti
 BlockState SingleBlock::forward(BlockState state) {
   if (state.txt.defined()) join_streams(state);
   const BranchModulation modulation = modulation_->forward(state.cond)[0];
-  const at::Tensor in =
-      close_and_norm(state.x, state.open, layer_norm(config_.norm_eps), modulation.norm());
-  const at::Tensor inner =
-      ops::parallel_attention(linear1_->forward(in), norm_->query_scale, norm_->key_scale,
-                              attention_options(config_, state));
+  const LinearInput in = normed_for({linear1_.get()}, state.x, state.open,
+                                    layer_norm(config_.norm_eps), modulation.norm());
+  const LinearInput inner =
+      parallel_attention_for(*linear2_, linear1_->forward(in), norm_->query_scale, norm_->key_scale,
+                             attention_options(config_, state));
   state.open = {linear2_->forward(inner), modulation.gate};
   return state;
 }

@@ -19,8 +19,8 @@ LastLayer::LastLayer(int64_t hidden, int64_t outputs, double norm_eps,
 at::Tensor LastLayer::forward(at::Tensor x, Residual open, const at::Tensor& vec) const {
   const std::vector<at::Tensor> part =
       modulation_->forward(at::silu(vec)).unflatten(1, {2, -1}).unbind(1);
-  return linear_->forward(
-      close_and_norm(x, open, layer_norm(norm_eps_), {.scale = part[1], .shift = part[0]}));
+  return linear_->forward(normed_for({linear_.get()}, x, open, layer_norm(norm_eps_),
+                                     {.scale = part[1], .shift = part[0]}));
 }
 
 }  // namespace titan::models

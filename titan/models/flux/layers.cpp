@@ -5,7 +5,6 @@
 #include <ATen/ATen.h>
 
 #include "titan/models/layers/embeddings.h"
-#include "titan/ops/gelu.h"
 #include "titan/ops/gelu_mlp.h"
 #include "titan/ops/residual.h"
 
@@ -64,7 +63,7 @@ StreamProjections::StreamProjections(const FluxConfig& config, const at::TensorO
   proj_ = register_module("proj", linear(h, h, options));
 }
 
-ops::StreamQkv StreamProjections::qkv(const at::Tensor& x) const {
+ops::StreamQkv StreamProjections::qkv(const LinearInput& x) const {
   return {qkv_->forward(x), norm_->query_scale, norm_->key_scale};
 }
 
@@ -73,19 +72,11 @@ GeluMlp::GeluMlp(int64_t dim, int64_t hidden, const at::TensorOptions& options) 
   second_ = register_module("2", linear(hidden, dim, options));
 }
 
-at::Tensor GeluMlp::forward(const at::Tensor& x) const {
+at::Tensor GeluMlp::forward(const LinearInput& x) const {
   const bool bare = !first_->float8 && !second_->float8;
-  return bare ? ops::gelu_mlp(x, first_->weight, first_->bias, second_->weight, second_->bias)
-              : second_->forward(ops::gelu(first_->forward(x)));
-}
-
-at::Tensor close_and_norm(at::Tensor& x, Residual& open, const ops::Norm& norm,
-                          const ops::Modulation& modulation) {
-  if (!open.branch.defined()) return ops::modulate_norm(x, norm, modulation);
-  auto [h, y] = ops::residual_modulate_norm(x, open.branch, open.gate, norm, modulation);
-  x = std::move(h);
-  open = {};
-  return y;
+  return bare ? ops::gelu_mlp(x.tensor(), first_->weight, first_->bias, second_->weight,
+                              second_->bias)
+              : second_->forward(gelu_for(*second_, first_->forward(x)));
 }
 
 at::Tensor closed(const at::Tensor& x, const Residual& open) {

@@ -9,6 +9,7 @@
 #include <torch/nn/module.h>
 
 #include "titan/models/flux/config.h"
+#include "titan/models/layers/layer_inputs.h"
 #include "titan/models/layers/linear.h"
 #include "titan/ops/modulate_norm.h"
 #include "titan/ops/stream_attention.h"
@@ -59,7 +60,8 @@ class QkNorm : public torch::nn::Module {
 class StreamProjections : public torch::nn::Module {
  public:
   StreamProjections(const FluxConfig& config, const at::TensorOptions& options);
-  ops::StreamQkv qkv(const at::Tensor& x) const;
+  ops::StreamQkv qkv(const LinearInput& x) const;
+  Readers readers() const { return {qkv_.get()}; }  ///< of x
   at::Tensor output(const at::Tensor& attended) const { return proj_->forward(attended); }
 
  private:
@@ -71,7 +73,8 @@ class StreamProjections : public torch::nn::Module {
 class GeluMlp : public torch::nn::Module {
  public:
   GeluMlp(int64_t dim, int64_t hidden, const at::TensorOptions& options);
-  at::Tensor forward(const at::Tensor& x) const;
+  at::Tensor forward(const LinearInput& x) const;
+  Readers readers() const { return {first_.get()}; }  ///< of x
 
  private:
   std::shared_ptr<Linear> first_, second_;
@@ -81,10 +84,6 @@ class GeluMlp : public torch::nn::Module {
 inline ops::Norm layer_norm(double eps) {
   return {.rms = false, .eps = eps, .weight = {}, .bias = {}};
 }
-
-/// Closes `open`, if it is, into x and returns x normalised and modulated.
-at::Tensor close_and_norm(at::Tensor& x, Residual& open, const ops::Norm& norm,
-                          const ops::Modulation& modulation);
 
 /// Closes `open`, if it is: x + gate * branch.
 at::Tensor closed(const at::Tensor& x, const Residual& open);

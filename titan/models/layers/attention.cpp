@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "titan/models/layers/layer_inputs.h"
 #include "titan/ops/attention.h"
 #include "titan/ops/rope.h"
 
@@ -19,7 +20,8 @@ SelfAttention::SelfAttention(int64_t dim, int64_t heads, int64_t kv_heads,
   wo_ = linear("wo", dim, dim);
 }
 
-at::Tensor SelfAttention::forward(const at::Tensor& x, const at::Tensor& rope) const {
+at::Tensor SelfAttention::forward(const LinearInput& in, const at::Tensor& rope) const {
+  const LinearInput x = input_for(readers(), in);
   const auto heads = [&](const Linear& linear) {
     return linear.forward(x).unflatten(-1, {-1, head_dim_});
   };

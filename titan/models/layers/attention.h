@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include <ATen/core/Tensor.h>
 #include <torch/nn/module.h>
@@ -18,7 +19,9 @@ class SelfAttention : public torch::nn::Module {
   /// Allocates the parameters.
   SelfAttention(int64_t dim, int64_t heads, int64_t kv_heads, const at::TensorOptions& options);
   /// x [B, N, D], rope [N, D_head / 2, 2] float32, to [B, N, D].
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& rope) const;
+  at::Tensor forward(const LinearInput& x, const at::Tensor& rope) const;
+  /// The layers that read x.
+  std::vector<const Linear*> readers() const { return {wq_.get(), wk_.get(), wv_.get()}; }
 
  private:
   int64_t head_dim_;

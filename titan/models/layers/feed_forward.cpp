@@ -2,7 +2,7 @@
 
 #include <ATen/ATen.h>
 
-#include "titan/ops/swiglu.h"
+#include "titan/models/layers/layer_inputs.h"
 
 namespace titan::models {
 
@@ -19,8 +19,10 @@ FeedForward::FeedForward(int64_t dim, int64_t hidden, const at::TensorOptions& o
   w3_ = register_module("w3", std::make_shared<Linear>(dim, hidden, Linear::Bias::kNo, options));
 }
 
-at::Tensor FeedForward::forward(const at::Tensor& x) const {
-  return w2_->forward(ops::swiglu(w1_->forward(x), w3_->forward(x)));
+at::Tensor FeedForward::forward(const LinearInput& in) const {
+  const LinearInput x = input_for(readers(), in);
+  const at::Tensor a = w1_->forward(x), b = w3_->forward(x);
+  return w2_->forward(swiglu_for(*w2_, a, b));
 }
 
 }  // namespace titan::models

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include <ATen/core/Tensor.h>
 #include <torch/nn/module.h>
@@ -21,7 +22,9 @@ class FeedForward : public torch::nn::Module {
  public:
   /// Allocates the parameters.
   FeedForward(int64_t dim, int64_t hidden, const at::TensorOptions& options);
-  at::Tensor forward(const at::Tensor& x) const;  ///< [..., dim] to [..., dim]
+  at::Tensor forward(const LinearInput& x) const;  ///< [..., dim] to [..., dim]
+  /// The layers that read x.
+  std::vector<const Linear*> readers() const { return {w1_.get(), w3_.get()}; }
 
  private:
   std::shared_ptr<Linear> w1_, w2_, w3_;

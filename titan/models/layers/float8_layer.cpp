@@ -13,10 +13,13 @@ ops::TensorList derivative(const ops::KeptCall& call) {
   const ops::Float8Options options{.rowwise = kRowwise,
                                    .grad_dtype = kE5m2 ? at::kFloat8_e5m2 : at::kFloat8_e4m3fn,
                                    .emulate = kEmulate};
-  ops::Float8Gradients result =
-      ops::float8_linear_gradients(call.grad, call.inputs[0], call.inputs[1], options,
-                                   call.wanted[0], call.wanted[1], call.wanted[2]);
-  return {result.x, result.weight, result.bias};
+  const ops::Float8Copies x{.by_row = {},
+                            .row_inverse = {},
+                            .by_column = call.inputs[3],
+                            .column_inverse = call.inputs[4]};
+  ops::Float8Gradients result = ops::float8_linear_gradients(
+      call.grad, x, call.inputs[1], options, call.wanted[0], call.wanted[1], call.wanted[2]);
+  return {result.x, result.weight, result.bias, {}, {}};
 }
 
 template <bool kRowwise, bool kE5m2, bool kEmulate>
@@ -39,15 +42,20 @@ const ops::Keepable& keepable_for(const ops::Float8Options& options) {
 
 }  // namespace
 
-at::Tensor float8_forward(Float8Layer& layer, const at::Tensor& x, const at::Tensor& weight,
+at::Tensor float8_forward(Float8Layer& layer, const LinearInput& x, const at::Tensor& weight,
                           const at::Tensor& bias) {
+  const ops::Float8Options& options = layer.options;
+  const ops::Float8Input rounded =
+      x.is_rounded() ? x.rounded()
+                     : ops::float8_input(x.tensor(), {.rowwise = options.rowwise,
+                                                      .by_column = weight.requires_grad()});
   return ops::kept(
-      keepable_for(layer.options),
+      keepable_for(options),
       [&] {
-        return ops::float8_linear(x, weight, bias, layer.options,
+        return ops::float8_linear(rounded, weight, bias, options,
                                   layer.keep_weights ? &layer.weights : nullptr);
       },
-      x, weight, bias);
+      rounded.values, weight, bias, rounded.copies.by_column, rounded.copies.column_inverse);
 }
 
 }  // namespace titan::models

@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "titan/models/layers/linear_input.h"
 #include "titan/ops/float8_linear.h"
 
 namespace titan::models {
@@ -12,11 +13,14 @@ struct Float8Layer {
   /// Keep the weight's 8-bit copies until it changes (ops::Float8Weights): for weights that stay in
   /// memory whole.
   bool keep_weights = false;
+  /// Take inputs that the operation before has rounded, for all layers that read them
+  /// (layers/layer_inputs.h).
+  bool fuse_input = true;
   ops::Float8Weights weights = {};
 };
 
 /// ops::float8_linear, as an operation whose result a recomputed block can keep.
-at::Tensor float8_forward(Float8Layer& layer, const at::Tensor& x, const at::Tensor& weight,
+at::Tensor float8_forward(Float8Layer& layer, const LinearInput& x, const at::Tensor& weight,
                           const at::Tensor& bias);
 
 }  // namespace titan::models

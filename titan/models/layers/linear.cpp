@@ -2,10 +2,17 @@
 
 #include <ATen/ops/empty.h>
 
+#include "titan/base/check.h"
 #include "titan/models/layers/float8_layer.h"
 #include "titan/ops/linear.h"
 
 namespace titan::models {
+
+const at::Tensor& LinearInput::tensor() const {
+  TITAN_CHECK(!is_rounded(),
+              "[model] this input was rounded to 8 bits for the layers that read it");
+  return tensor_;
+}
 
 Linear::Linear(int64_t in_features, int64_t out_features, Bias with_bias,
                const at::TensorOptions& options) {
@@ -14,9 +21,9 @@ Linear::Linear(int64_t in_features, int64_t out_features, Bias with_bias,
     bias = register_parameter("bias", at::empty({out_features}, options));
 }
 
-at::Tensor Linear::forward(const at::Tensor& x) const {
+at::Tensor Linear::forward(const LinearInput& x) const {
   if (float8) return float8_forward(*float8, x, weight, bias);
-  return ops::linear(x, weight, bias);
+  return ops::linear(x.tensor(), weight, bias);
 }
 
 }  // namespace titan::models

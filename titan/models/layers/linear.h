@@ -10,6 +10,8 @@
 #include <ATen/core/Tensor.h>
 #include <torch/nn/module.h>
 
+#include "titan/models/layers/linear_input.h"
+
 namespace titan::models {
 
 struct Float8Layer;
@@ -23,8 +25,9 @@ class Linear : public torch::nn::Module {
   enum class Bias { kNo, kYes };
   /// Allocates the parameters.
   Linear(int64_t in_features, int64_t out_features, Bias bias, const at::TensorOptions& options);
-  /// [..., in] to [..., out].
-  at::Tensor forward(const at::Tensor& x) const;
+  /// [..., in] to [..., out]. Throws titan::Error where x has been rounded to 8 bits and this layer
+  /// does not multiply such.
+  at::Tensor forward(const LinearInput& x) const;
 
   at::Tensor weight;                    ///< [out, in]
   at::Tensor bias;                      ///< undefined without a bias

@@ -1,11 +1,10 @@
 // CUDA implementations of titan::float8_quantize and titan::float8_product; part of
 // libtitan_cuda.so. Schemas and checks: titan/ops/float8_product.cpp.
 #include <ATen/cuda/CUDAContext.h>
-#include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAGuard.h>
-#include <c10/cuda/CUDAStream.h>
 #include <torch/library.h>
 
+#include "titan/ops/cuda/on_stream.h"
 #include "titan/ops/float8_kernel.h"
 
 namespace titan::ops {
@@ -14,16 +13,18 @@ namespace {
 using detail::Float8Result;
 using detail::OptionalTensor;
 
-Float8Result quantize_cuda(const at::Tensor& x, bool e5m2, bool rowwise, bool by_row,
+Float8Result quantize_cuda(const at::Tensor& x_in, bool e5m2, bool rowwise, bool by_row,
                            bool by_column) {
-  const c10::cuda::CUDAGuard guard(x.device());
-  const auto kernel = [](const auto& problem, const void* data, const auto& out) {
-    const kernels::Float8Source source{.x = data, .x_stride = problem.columns};
-    kernels::cuda::float8_quantize(problem, source, out,
-                                   c10::cuda::getCurrentCUDAStream().stream());
-    C10_CUDA_KERNEL_LAUNCH_CHECK();
-  };
-  return detail::run_float8_quantize(kernel, x, e5m2, rowwise, by_row, by_column);
+  const c10::cuda::CUDAGuard guard(x_in.device());
+  const at::Tensor x = x_in.contiguous();
+  const detail::Float8Call call(
+      x, detail::float8_shape(x),
+      {.e5m2 = e5m2, .rowwise = rowwise, .by_row = by_row, .by_column = by_column});
+  kernels::Float8Source source;
+  source.x = x.const_data_ptr();
+  source.x_stride = x.size(1);
+  OnStream<kernels::cuda::float8_quantize>{}(call.problem, source, call.outputs);
+  return call.result;
 }
 
 void check_capability() {

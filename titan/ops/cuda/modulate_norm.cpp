@@ -14,25 +14,19 @@ using detail::NormBackwardResult;
 using detail::NormForwardResult;
 using detail::OptionalTensor;
 
-constexpr int64_t kMaxDim = 12288;  // what the threads of a block hold of a row
-
-void check_width(const at::Tensor& x) {
-  TITAN_CHECK(x.size(2) <= kMaxDim, "[modulate_norm] the CUDA kernel takes widths up to ", kMaxDim,
-              " (x=", x.sizes(), "); use kernels.backend=reference");
-}
-
 NormForwardResult forward_cuda(const at::Tensor& x, const OptionalTensor& branch,
                                const OptionalTensor& gate, const OptionalTensor& weight,
                                const OptionalTensor& bias, const OptionalTensor& scale,
                                const OptionalTensor& shift, double eps, bool rms) {
   const c10::cuda::CUDAGuard guard(x.device());
-  check_width(x);
+  detail::check_norm_width(x);
   const auto kernel = [](const auto& problem, const auto& parameters, const auto& io) {
     kernels::cuda::modulate_norm_forward(problem, parameters, io,
                                          c10::cuda::getCurrentCUDAStream().stream());
     C10_CUDA_KERNEL_LAUNCH_CHECK();
   };
-  return detail::run_norm_forward(kernel, x, branch, gate, weight, bias, scale, shift, eps, rms);
+  return detail::run_norm_forward(kernel, x.contiguous(), branch,
+                                  {weight, bias, scale, shift, gate}, eps, rms);
 }
 
 NormBackwardResult backward_cuda(const at::Tensor& grad_y, const OptionalTensor& grad_h,
@@ -42,7 +36,7 @@ NormBackwardResult backward_cuda(const at::Tensor& grad_y, const OptionalTensor&
                                  const OptionalTensor& shift, const at::Tensor& mean,
                                  const at::Tensor& rstd, bool rms) {
   const c10::cuda::CUDAGuard guard(h.device());
-  check_width(h);
+  detail::check_norm_width(h);
   const auto kernel = [](const auto& problem, const auto& parameters, const auto& io) {
     kernels::cuda::modulate_norm_backward(problem, parameters, io,
                                           c10::cuda::getCurrentCUDAStream().stream());

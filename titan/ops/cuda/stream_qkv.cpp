@@ -49,10 +49,12 @@ detail::JointBackward joint_qkv_backward(const Tensor& grad_q, const Tensor& gra
 }
 
 detail::ParallelForward parallel_qkv(const Tensor& y, const Tensor& q_scale, const Tensor& k_scale,
-                                     const Tensor& rope, int64_t heads, double eps) {
+                                     const Tensor& rope, int64_t heads, double eps,
+                                     bool with_inner) {
   const CUDAGuard guard(y.device());
   check_head_dim(q_scale);
-  return detail::run_parallel_forward<CudaKernels>(y, q_scale, k_scale, rope, heads, eps);
+  return detail::run_parallel_forward<CudaKernels>(y, q_scale, k_scale, rope, heads, eps,
+                                                   with_inner);
 }
 
 detail::ParallelBackward parallel_qkv_backward(const Tensor& grad_q, const Tensor& grad_k,
