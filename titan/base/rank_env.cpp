@@ -1,21 +1,15 @@
 #include "titan/base/rank_env.h"
 
 #include <charconv>
-#include <cstdlib>
 #include <cstring>
 #include <optional>
 #include <sstream>
 
+#include "titan/base/environment.h"
 #include "titan/base/slurm_env.h"
 
 namespace titan {
 namespace {
-
-std::optional<std::string> get_env(const char* name) {
-  const char* value = std::getenv(name);
-  if (value == nullptr || *value == '\0') return std::nullopt;
-  return std::string(value);
-}
 
 StatusOr<int> parse_int(const std::string& name, const std::string& text) {
   int value = 0;
@@ -27,24 +21,24 @@ StatusOr<int> parse_int(const std::string& name, const std::string& text) {
 }
 
 StatusOr<int> required_int(const char* name, const char* because) {
-  const auto text = get_env(name);
+  const auto text = environment(name);
   if (!text) return invalid_argument("[rank] ", because, " is set but ", name, " is not");
   return parse_int(name, *text);
 }
 
 StatusOr<int> int_or(const char* name, int fallback) {
-  const auto text = get_env(name);
+  const auto text = environment(name);
   if (!text) return fallback;
   return parse_int(name, *text);
 }
 
 Status read_master(RankEnv& env, const char* because) {
   if (env.world_size == 1) {
-    env.master_addr = get_env("MASTER_ADDR").value_or("127.0.0.1");
+    env.master_addr = environment("MASTER_ADDR").value_or("127.0.0.1");
     TITAN_ASSIGN_OR_RETURN(env.master_port, int_or("MASTER_PORT", 0));
     return ok_status();
   }
-  const auto addr = get_env("MASTER_ADDR");
+  const auto addr = environment("MASTER_ADDR");
   if (!addr)
     return invalid_argument("[rank] ", because, " gives ", env.world_size,
                             " ranks but MASTER_ADDR (host of rank 0) is not set");
@@ -79,8 +73,8 @@ StatusOr<RankEnv> from_torchrun() {
 
 /// MASTER_ADDR and MASTER_PORT win; what is not set comes from the step.
 Status find_slurm_master(RankEnv& env) {
-  const auto addr = get_env("MASTER_ADDR");
-  const auto port = get_env("MASTER_PORT");
+  const auto addr = environment("MASTER_ADDR");
+  const auto port = environment("MASTER_PORT");
   if (env.world_size == 1 || (addr && port)) return read_master(env, "SLURM_NTASKS");
   TITAN_ASSIGN_OR_RETURN(const MeetingPlace place, slurm_meeting_place(has_address));
   env.master_addr = addr.value_or(place.address);
@@ -95,7 +89,7 @@ Status find_slurm_master(RankEnv& env) {
 StatusOr<RankEnv> from_slurm() {
   RankEnv env;
   env.source = "slurm";
-  const char* tasks = get_env("SLURM_STEP_NUM_TASKS") ? "SLURM_STEP_NUM_TASKS" : "SLURM_NTASKS";
+  const char* tasks = environment("SLURM_STEP_NUM_TASKS") ? "SLURM_STEP_NUM_TASKS" : "SLURM_NTASKS";
   TITAN_ASSIGN_OR_RETURN(env.rank, required_int("SLURM_PROCID", tasks));
   TITAN_ASSIGN_OR_RETURN(env.world_size, required_int(tasks, "SLURM_PROCID"));
   TITAN_ASSIGN_OR_RETURN(env.local_rank, int_or("SLURM_LOCALID", 0));
@@ -108,7 +102,7 @@ StatusOr<RankEnv> from_slurm() {
 
 StatusOr<RankEnv> rank_env_from_environment() {
   StatusOr<RankEnv> env = RankEnv{};
-  if (get_env("RANK") || get_env("WORLD_SIZE")) {
+  if (environment("RANK") || environment("WORLD_SIZE")) {
     env = from_torchrun();
   } else if (is_slurm_task()) {
     env = from_slurm();
@@ -119,7 +113,7 @@ StatusOr<RankEnv> rank_env_from_environment() {
 }
 
 bool log_rank_selected(int rank) {
-  std::istringstream list(get_env("LOG_RANK").value_or("0"));
+  std::istringstream list(environment("LOG_RANK").value_or("0"));
   std::string item;
   while (std::getline(list, item, ',')) {
     if (item == std::to_string(rank)) return true;

@@ -1,10 +1,10 @@
 #include "titan/base/slurm_env.h"
+#include "titan/base/environment.h"
 
 #include <netdb.h>
 
 #include <charconv>
 #include <cstdint>
-#include <cstdlib>
 #include <optional>
 
 namespace titan {
@@ -17,15 +17,9 @@ constexpr std::uint64_t kFirstSpecialStep = 0xfffffffa;
 constexpr int kFirstPort = 16384;
 constexpr std::uint64_t kNumPorts = 16384;
 
-std::optional<std::string> get_env(const char* name) {
-  const char* value = std::getenv(name);
-  if (value == nullptr || *value == '\0') return std::nullopt;
-  return std::string(value);
-}
-
 std::optional<std::string> first_of(const char* name, const char* other) {
-  const auto value = get_env(name);
-  return value ? value : get_env(other);
+  const auto value = environment(name);
+  return value ? value : environment(other);
 }
 
 /// The whole of `text` as a number.
@@ -173,24 +167,24 @@ StatusOr<std::vector<int>> expand_task_counts(const std::string& counts) {
 }
 
 bool is_slurm_task() {
-  const auto step = get_env("SLURM_STEP_ID");
-  if (!step || !get_env("SLURM_PROCID")) return false;
+  const auto step = environment("SLURM_STEP_ID");
+  if (!step || !environment("SLURM_PROCID")) return false;
   if (number(*step).value_or(0) >= kFirstSpecialStep) return false;
   // A terminal belongs to one task; a job of several ranks is no shell.
-  const bool is_shell = get_env("SLURM_PTY_PORT").has_value();
+  const bool is_shell = environment("SLURM_PTY_PORT").has_value();
   return !is_shell || first_of("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS").value_or("1") != "1";
 }
 
 StatusOr<int> slurm_local_world_size(int world_size) {
-  const auto node = number(get_env("SLURM_NODEID").value_or("0"));
+  const auto node = number(environment("SLURM_NODEID").value_or("0"));
   for (const char* name : {"SLURM_STEP_TASKS_PER_NODE", "SLURM_NTASKS_PER_NODE"}) {
-    const auto text = get_env(name);
+    const auto text = environment(name);
     if (!text) continue;
     TITAN_ASSIGN_OR_RETURN(const std::vector<int> tasks, expand_task_counts(*text));
     if (tasks.size() == 1) return tasks.front();
     if (!node || *node >= tasks.size()) {
       return invalid_argument("[slurm] ", name, "=\"", *text, "\" has no node ",
-                              get_env("SLURM_NODEID").value_or("0"), " (SLURM_NODEID)");
+                              environment("SLURM_NODEID").value_or("0"), " (SLURM_NODEID)");
     }
     return tasks[*node];
   }
@@ -209,7 +203,7 @@ StatusOr<MeetingPlace> slurm_meeting_place(
         "[slurm] SLURM_JOB_ID is not set, from which the ranks' port comes; set MASTER_ADDR and "
         "MASTER_PORT");
   }
-  const std::uint64_t step = number(get_env("SLURM_STEP_ID").value_or("0")).value_or(0);
+  const std::uint64_t step = number(environment("SLURM_STEP_ID").value_or("0")).value_or(0);
   // Steps of one job that run at once get other ports (4099 is prime), and so do neighbouring jobs.
   place.port = kFirstPort + static_cast<int>((*job + 4099 * step) % kNumPorts);
   if (num_nodes() == std::uint64_t{1}) {
@@ -218,7 +212,7 @@ StatusOr<MeetingPlace> slurm_meeting_place(
   }
   TITAN_ASSIGN_OR_RETURN(place.address, first_host_of_step());
   if (resolves(place.address)) return place;
-  const auto launcher = get_env("SLURM_LAUNCH_NODE_IPADDR");
+  const auto launcher = environment("SLURM_LAUNCH_NODE_IPADDR");
   if (!launcher) {
     return invalid_argument("[slurm] the first node, ", place.address,
                             ", has no address here; set MASTER_ADDR to the address of rank 0");

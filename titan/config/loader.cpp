@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <map>
 #include <set>
 
+#include "titan/base/environment.h"
 #include "titan/config/aliases.h"
 #include "titan/config/command_line.h"
 #include "titan/config/field_table.h"
@@ -23,11 +23,6 @@ namespace fs = std::filesystem;
 namespace titan {
 namespace config {
 namespace {
-
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
 
 StatusOr<std::string> read_text(const fs::path& path) {
   // A pipe is fine (--config=<(...)), a device that never ends is not.
@@ -83,8 +78,8 @@ class Loader {
 
   std::string config_name(const CommandLine& line) {
     if (!line.config.empty()) return line.config;
-    const std::string config = environment("CONFIG");
-    const std::string config_file = environment("CONFIG_FILE");
+    const std::string config = environment("CONFIG").value_or("");
+    const std::string config_file = environment("CONFIG_FILE").value_or("");
     if (!config.empty() && !config_file.empty() && config != config_file) {
       result_.warnings.push_back("environment: CONFIG = " + config +
                                  " is taken, CONFIG_FILE = " + config_file + " is not");

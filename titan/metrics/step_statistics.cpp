@@ -14,65 +14,58 @@ using Json = nlohmann::ordered_json;
 
 constexpr int64_t kMaxFileBytes = int64_t{1} << 30;
 
-Json to_json(const StepStatistics& s) {
-  return {{"kind", "step"},
-          {"step", s.step},
-          {"from_step", s.from_step},
-          {"rank", s.rank},
-          {"world_size", s.world_size},
-          {"sample", s.sample ? Json(*s.sample) : Json(nullptr)},
-          {"revision", s.revision},
-          {"libtorch", s.libtorch},
-          {"device", s.device},
-          {"run", s.run},
-          {"samples", s.samples}};
+/// Calls visit(name, field) for what a file has of a step, in its order.
+template <class Step, class Visit>
+void visit_step(Step& s, Visit&& visit) {
+  visit("step", s.step);
+  visit("from_step", s.from_step);
+  visit("rank", s.rank);
+  visit("world_size", s.world_size);
+  visit("sample", s.sample);
+  visit("revision", s.revision);
+  visit("libtorch", s.libtorch);
+  visit("device", s.device);
+  visit("run", s.run);
+  visit("samples", s.samples);
 }
 
-Json to_json(const TensorStatistics& t) {
-  return {{"kind", "tensor"},
-          {"phase", t.phase},
-          {"micro_batch", t.micro_batch},
-          {"unit", t.unit},
-          {"tensor", t.tensor},
-          {"dtype", t.dtype},
-          {"shape", t.shape},
-          {"hash", t.hash},
-          {"mean", t.mean},
-          {"std", t.std},
-          {"min", t.min},
-          {"max", t.max},
-          {"nonfinite", t.nonfinite}};
+template <class Tensor, class Visit>
+void visit_tensor(Tensor& t, Visit&& visit) {
+  visit("phase", t.phase);
+  visit("micro_batch", t.micro_batch);
+  visit("unit", t.unit);
+  visit("tensor", t.tensor);
+  visit("dtype", t.dtype);
+  visit("shape", t.shape);
+  visit("hash", t.hash);
+  visit("mean", t.mean);
+  visit("std", t.std);
+  visit("min", t.min);
+  visit("max", t.max);
+  visit("nonfinite", t.nonfinite);
 }
 
-void read_step(const Json& json, StepStatistics& s) {
-  json.at("step").get_to(s.step);
-  json.at("from_step").get_to(s.from_step);
-  json.at("rank").get_to(s.rank);
-  json.at("world_size").get_to(s.world_size);
-  if (!json.at("sample").is_null()) s.sample = json.at("sample").get<int64_t>();
-  json.at("revision").get_to(s.revision);
-  json.at("libtorch").get_to(s.libtorch);
-  json.at("device").get_to(s.device);
-  json.at("run").get_to(s.run);
-  json.at("samples").get_to(s.samples);
-}
-
-TensorStatistics read_tensor(const Json& json) {
-  TensorStatistics t;
-  json.at("phase").get_to(t.phase);
-  json.at("micro_batch").get_to(t.micro_batch);
-  json.at("unit").get_to(t.unit);
-  json.at("tensor").get_to(t.tensor);
-  json.at("dtype").get_to(t.dtype);
-  json.at("shape").get_to(t.shape);
-  json.at("hash").get_to(t.hash);
-  json.at("mean").get_to(t.mean);
-  json.at("std").get_to(t.std);
-  json.at("min").get_to(t.min);
-  json.at("max").get_to(t.max);
-  json.at("nonfinite").get_to(t.nonfinite);
-  return t;
-}
+/// Fields of a JSON object, to write and to read.
+struct Writer {
+  Json& json;
+  template <class Field>
+  void operator()(const char* name, const Field& field) const {
+    json[name] = field;
+  }
+  void operator()(const char* name, const std::optional<int64_t>& field) const {
+    json[name] = field ? Json(*field) : Json(nullptr);
+  }
+};
+struct Reader {
+  const Json& json;
+  template <class Field>
+  void operator()(const char* name, Field& field) const {
+    json.at(name).get_to(field);
+  }
+  void operator()(const char* name, std::optional<int64_t>& field) const {
+    if (!json.at(name).is_null()) field = json.at(name).get<int64_t>();
+  }
+};
 
 Status check_same_step(const StepStatistics& a, const StepStatistics& b) {
   const auto differs = [](const char* what, const auto& left, const auto& right) {
@@ -118,8 +111,14 @@ std::string statistics_file_name(int rank) {
 }
 
 Status write_statistics(const std::string& path, const StepStatistics& statistics) {
-  std::string text = to_json(statistics).dump() + "\n";
-  for (const TensorStatistics& tensor : statistics.tensors) text += to_json(tensor).dump() + "\n";
+  Json head = {{"kind", "step"}};
+  visit_step(statistics, Writer{head});
+  std::string text = head.dump() + "\n";
+  for (const TensorStatistics& tensor : statistics.tensors) {
+    Json json = {{"kind", "tensor"}};
+    visit_tensor(tensor, Writer{json});
+    text += json.dump() + "\n";
+  }
   return write_file_atomically(path, text);
 }
 
@@ -137,9 +136,9 @@ StatusOr<StepStatistics> read_statistics(const std::string& path) {
       if ((number == 1) != (kind == "step"))
         return data_loss("[replay] ", path, " is no file of a replay (line ", number, ")");
       if (number == 1) {
-        read_step(json, statistics);
+        visit_step(statistics, Reader{json});
       } else {
-        statistics.tensors.push_back(read_tensor(json));
+        visit_tensor(statistics.tensors.emplace_back(), Reader{json});
       }
     }
   } catch (const nlohmann::json::exception& error) {

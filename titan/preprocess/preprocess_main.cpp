@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "titan/base/argument_vector.h"
 #include "titan/base/log.h"
 #include "titan/data/one_pass_loader.h"
 #include "titan/data/sample_parts.h"
@@ -147,12 +148,8 @@ StatusOr<JobDescription> describe_job(const JobConfig& config, const std::string
 }
 
 int preprocess_main(const std::vector<std::string>& arguments) {
-  std::vector<std::string> words = {"titan", "preprocess"};
-  words.insert(words.end(), arguments.begin(), arguments.end());
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  return job_main(static_cast<int>(words.size()), argv.data(),
+  ArgumentVector words("preprocess", arguments);
+  return job_main(words.count(), words.data(),
                   {.name = "titan preprocess",
                    .default_config = "flux_schnell_mlperf",
                    .leading_words = 1,

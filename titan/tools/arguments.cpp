@@ -70,4 +70,14 @@ StatusOr<double> Arguments::real(const std::string& name, double otherwise, doub
   return has(name) ? parse_number(name, values_.at(name), low, high) : otherwise;
 }
 
+SplitArguments split_settings(const std::vector<std::string>& args) {
+  SplitArguments parts;
+  for (const std::string& arg : args) {
+    const std::string name = arg.substr(0, arg.find('='));
+    const bool is_setting = name.starts_with("--") && name.find('.') != std::string::npos;
+    (is_setting ? parts.settings : parts.own).push_back(arg);
+  }
+  return parts;
+}
+
 }  // namespace titan

@@ -31,4 +31,12 @@ class Arguments {
   std::vector<std::string> words_;
 };
 
+/// A command line in which `--section.key=value` are settings of the job and the rest is the
+/// verb's.
+struct SplitArguments {
+  std::vector<std::string> own;
+  std::vector<std::string> settings;
+};
+SplitArguments split_settings(const std::vector<std::string>& args);
+
 }  // namespace titan

@@ -9,8 +9,9 @@
 #include <ATen/Parallel.h>
 #include <torch/version.h>
 
+#include "titan/base/argument_vector.h"
 #include "titan/base/human.h"
-#include "titan/base/log.h"
+#include "titan/base/outcome.h"
 #include "titan/memory/cpu_allocator.h"
 #include "titan/parallel/cuda_library.h"
 #include "titan/parallel/device_services.h"
@@ -156,12 +157,8 @@ const std::map<std::string, std::function<StatusOr<JobOutcome>(const JobContext&
 }
 
 int bench_job(const std::vector<std::string>& args) {
-  std::vector<std::string> words = {"titan", "bench"};
-  words.insert(words.end(), args.begin(), args.end());
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  return job_main(static_cast<int>(words.size()), argv.data(),
+  ArgumentVector words("bench", args);
+  return job_main(words.count(), words.data(),
                   {.name = "titan bench " + args.front(),
                    .default_config = args.front() == "loader" ? "dit_shapes" : "",
                    .leading_words = 2,
@@ -180,9 +177,7 @@ int bench_main(const std::vector<std::string>& args) {
   parallel::load_cuda_library();
   memory::install_cpu_allocator();
   const Status status = bench(args);
-  if (status.ok()) return 0;
-  TITAN_LOG(ERROR) << message_of(status);
-  return exit_code_for(status);
+  return exit_with(status);
 }
 
 }  // namespace titan

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "titan/base/log.h"
+#include "titan/base/outcome.h"
 #include "titan/base/printable.h"
 #include "titan/checkpoint/weight_source.h"
 #include "titan/config/nearest.h"
@@ -146,9 +147,7 @@ int convert_main(const std::vector<std::string>& args) {
   Status status =
       parsed.ok() ? models::register_builtin_models() : annotate(parsed.status(), "convert");
   if (status.ok()) status = convert(*parsed);
-  if (status.ok()) return 0;
-  TITAN_LOG(ERROR) << message_of(status);
-  return exit_code_for(status);
+  return exit_with(status);
 }
 
 }  // namespace titan

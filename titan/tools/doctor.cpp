@@ -9,7 +9,8 @@
 #include <fstream>
 #include <optional>
 
-#include "titan/base/log.h"
+#include "titan/base/argument_vector.h"
+#include "titan/base/outcome.h"
 #include "titan/parallel/cuda_library.h"
 #include "titan/parallel/libtorch_log.h"
 #include "titan/tools/doctor/examination.h"
@@ -32,10 +33,7 @@ int run_rank(const doctor::Request& request) {
   parallel::quiet_libtorch();
   parallel::load_cuda_library();  // before any ATen call: LibTorch looks its CUDA hooks up once
   const StatusOr<RankEnv> rank = rank_env_from_environment();
-  if (!rank.ok()) {
-    TITAN_LOG(ERROR) << message_of(rank.status());
-    return exit_code_for(rank.status());
-  }
+  if (!rank.ok()) return exit_with(rank.status());
   configure_logging(
       {.rank = rank->rank, .world_size = rank->world_size, .show_info = false, .verbosity = 0});
   doctor::Examination examination(request, *rank);
@@ -50,13 +48,8 @@ std::optional<int> launch_ranks(const std::vector<std::string>& args) {
   const int descriptor = mkstemp(file.data());
   if (descriptor >= 0) ::close(descriptor);
   setenv(doctor::kPageFile, file.c_str(), 1);
-  std::vector<std::string> words = {"titan", "doctor"};
-  words.insert(words.end(), args.begin(), args.end());
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  const std::optional<int> launched =
-      launch_ranks_if_asked(static_cast<int>(words.size()), argv.data());
+  ArgumentVector words("doctor", args);
+  const std::optional<int> launched = launch_ranks_if_asked(words.count(), words.data());
   unsetenv(doctor::kPageFile);
   std::ifstream page(file);
   int code = 1;
@@ -76,10 +69,7 @@ std::optional<int> launch_ranks(const std::vector<std::string>& args) {
 
 int doctor_main(const std::vector<std::string>& args) {
   const StatusOr<doctor::Request> request = doctor::read_request(args);
-  if (!request.ok()) {
-    TITAN_LOG(ERROR) << message_of(request.status());
-    return exit_code_for(request.status());
-  }
+  if (!request.ok()) return exit_with(request.status());
   if (request->help) {
     std::fputs(kHelp, stdout);
     return 0;

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "titan/base/log.h"
+#include "titan/base/outcome.h"
 #include "titan/config/job_config.h"
 #include "titan/data/tar_files.h"
 #include "titan/io/atomic_file.h"
@@ -22,12 +23,6 @@ constexpr const char* kIndexShardsHelp =
     "webdataset library's widsindex). A job that reads these tars from a web server or a bucket\n"
     "finds it beside them and begins at once, instead of fetching every tar once to count it.\n"
     "  --threads N        tars read at the same time (8)\n";
-
-int report(const Status& status) {
-  if (status.ok()) return 0;
-  TITAN_LOG(ERROR) << message_of(status);
-  return exit_code_for(status);
-}
 
 }  // namespace
 
@@ -64,16 +59,17 @@ Status index_shards(const std::string& folder, std::int64_t num_threads) {
 
 int index_shards_main(const std::vector<std::string>& args) {
   const auto parsed = Arguments::parse(args, {"threads", "help"});
-  if (!parsed.ok()) return report(annotate(parsed.status(), "index-shards"));
+  if (!parsed.ok()) return exit_with(annotate(parsed.status(), "index-shards"));
   if (parsed->has("help")) {
     std::fputs(kIndexShardsHelp, stdout);
     return 0;
   }
   if (parsed->words().size() != 1)
-    return report(invalid_argument("[index-shards] needs one FOLDER (titan index-shards --help)"));
+    return exit_with(
+        invalid_argument("[index-shards] needs one FOLDER (titan index-shards --help)"));
   const auto threads = parsed->integer("threads", 8, 1, 1024);
-  if (!threads.ok()) return report(annotate(threads.status(), "index-shards"));
-  return report(index_shards(parsed->words()[0], *threads));
+  if (!threads.ok()) return exit_with(annotate(threads.status(), "index-shards"));
+  return exit_with(index_shards(parsed->words()[0], *threads));
 }
 
 }  // namespace titan

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 
+#include "titan/base/argument_vector.h"
 #include "titan/base/log.h"
 #include "titan/parallel/process_group.h"
 #include "titan/train/job_main.h"
@@ -82,13 +83,9 @@ std::string config_of_run(const std::vector<std::string>& arguments) {
 }  // namespace
 
 int infer_main(const std::vector<std::string>& arguments) {
-  std::vector<std::string> words = {"titan", "infer"};
-  words.insert(words.end(), arguments.begin(), arguments.end());
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
+  ArgumentVector words("infer", arguments);
   const std::string of_run = config_of_run(arguments);
-  return job_main(static_cast<int>(words.size()), argv.data(),
+  return job_main(words.count(), words.data(),
                   {.name = "titan infer",
                    .default_config = of_run.empty() ? kDefaultConfig : of_run,
                    .leading_words = 1,

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "titan/base/log.h"
+#include "titan/base/outcome.h"
 #include "titan/io/atomic_file.h"
 #include "titan/io/atomic_folder.h"
 #include "titan/tokenizers/byte_pair_trainer.h"
@@ -119,12 +120,6 @@ Status run(const Arguments& args) {
   return make_encoders(options);
 }
 
-int report(const Status& status) {
-  if (status.ok()) return 0;
-  TITAN_LOG(ERROR) << message_of(status);
-  return exit_code_for(status);
-}
-
 }  // namespace
 
 Status make_encoders(const MakeEncodersOptions& options) {
@@ -146,12 +141,12 @@ int make_encoders_main(const std::vector<std::string>& args) {
   const auto parsed = Arguments::parse(
       args, {"captions", "max-captions", "max-pieces", "max-merges", "t5-width", "t5-layers",
              "t5-heads", "clip-width", "clip-layers", "clip-heads", "seed", "help"});
-  if (!parsed.ok()) return report(annotate(parsed.status(), "make-encoders"));
+  if (!parsed.ok()) return exit_with(annotate(parsed.status(), "make-encoders"));
   if (parsed->has("help")) {
     std::fputs(kMakeEncodersHelp, stdout);
     return 0;
   }
-  return report(run(*parsed));
+  return exit_with(run(*parsed));
 }
 
 }  // namespace titan

@@ -10,6 +10,7 @@
 
 #include "titan/base/human.h"
 #include "titan/base/log.h"
+#include "titan/base/outcome.h"
 #include "titan/config/loader.h"
 #include "titan/config/value.h"
 #include "titan/models/builtin.h"
@@ -234,9 +235,7 @@ int plan_main(const std::vector<std::string>& args) {
     return 0;
   }
   const Status status = options.ok() ? run(*options) : options.status();
-  if (status.ok()) return 0;
-  TITAN_LOG(ERROR) << message_of(status);
-  return exit_code_for(status);
+  return exit_with(status);
 }
 
 }  // namespace titan

@@ -7,7 +7,9 @@
 #include <filesystem>
 #include <memory>
 
+#include "titan/base/argument_vector.h"
 #include "titan/base/log.h"
+#include "titan/base/outcome.h"
 #include "titan/metrics/step_statistics.h"
 #include "titan/parallel/process_group.h"
 #include "titan/tools/logged_records.h"
@@ -184,8 +186,7 @@ StatusOr<JobOutcome> replay(const ReplayRequest& request, const JobContext& job,
 int compare_main(const std::vector<std::string>& folders) {
   const StatusOr<bool> equal = compare_replays(folders[0], folders[1]);
   if (equal.ok()) return *equal ? 0 : 1;
-  TITAN_LOG(ERROR) << message_of(equal.status());
-  return exit_code_for(equal.status());
+  return exit_with(equal.status());
 }
 
 bool is_word(const std::string& arg) { return arg.rfind("--", 0) != 0; }
@@ -199,18 +200,11 @@ int replay_main(const std::vector<std::string>& args) {
   }
   if (args.size() == 2 && is_word(args[0]) && is_word(args[1])) return compare_main(args);
   const StatusOr<ReplayRequest> request = read_replay_request(args);
-  if (!request.ok()) {
-    TITAN_LOG(ERROR) << message_of(request.status());
-    return exit_code_for(request.status());
-  }
-  std::vector<std::string> words = {"titan", "replay"};
-  words.insert(words.end(), args.begin(), args.end());
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
+  if (!request.ok()) return exit_with(request.status());
+  ArgumentVector words("replay", args);
   bool differs = false;
   const int code =
-      job_main(static_cast<int>(words.size()), argv.data(),
+      job_main(words.count(), words.data(),
                {.name = "titan replay",
                 .default_config = "",
                 .leading_words = 1,

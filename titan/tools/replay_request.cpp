@@ -15,20 +15,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct SplitArguments {
-  std::vector<std::string> own;
-  std::vector<std::string> settings;  ///< --section.key=value
-};
-SplitArguments split(const std::vector<std::string>& args) {
-  SplitArguments out;
-  for (const std::string& arg : args) {
-    const std::string name = arg.substr(0, arg.find('='));
-    const bool is_setting = name.rfind("--", 0) == 0 && name.find('.') != std::string::npos;
-    (is_setting ? out.settings : out.own).push_back(arg);
-  }
-  return out;
-}
-
 /// What a replay needs of run.json.
 struct RunFacts {
   int64_t world_size = 1;
@@ -73,7 +59,7 @@ std::vector<std::string> quiet_settings() {
 }  // namespace
 
 StatusOr<ReplayRequest> read_replay_request(const std::vector<std::string>& args) {
-  const SplitArguments parts = split(args);
+  const SplitArguments parts = split_settings(args);
   TITAN_ASSIGN_OR_RETURN(const Arguments options,
                          Arguments::parse(parts.own, {"step", "sample", "output", "against"}));
   if (options.words().size() != 1)

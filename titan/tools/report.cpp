@@ -8,6 +8,7 @@
 
 #include "titan/base/human.h"
 #include "titan/base/log.h"
+#include "titan/base/outcome.h"
 #include "titan/io/atomic_file.h"
 #include "titan/report/report_page.h"
 #include "titan/tools/arguments.h"
@@ -151,9 +152,7 @@ int report_main(const std::vector<std::string>& args) {
                                         ? parse_request(*parsed, others.size() != args.size())
                                         : StatusOr<Request>(annotate(parsed.status(), "[report]"));
   const Status status = request.ok() ? run_report(*request) : request.status();
-  if (status.ok()) return 0;
-  TITAN_LOG(ERROR) << message_of(status);
-  return exit_code_for(status);
+  return exit_with(status);
 }
 
 }  // namespace titan

@@ -4,7 +4,7 @@
 #include <memory>
 #include <utility>
 
-#include "titan/base/log.h"
+#include "titan/base/outcome.h"
 #include "titan/checkpoint/recipe_reader.h"
 #include "titan/memory/cpu_allocator.h"
 #include "titan/models/builtin.h"
@@ -147,9 +147,7 @@ int sample_main(const std::vector<std::string>& args) {
     const StatusOr<SampleRequest> request = read_sample_request(args);
     status = request.ok() ? draw(*request) : request.status();
   }
-  if (status.ok()) return 0;
-  TITAN_LOG(ERROR) << message_of(status);
-  return exit_code_for(status);
+  return exit_with(status);
 }
 
 }  // namespace titan

@@ -10,27 +10,22 @@
 namespace titan {
 namespace {
 
-/// `--section.key...` (settings, which keep their values), texts of --prompt, which comes any
-/// number of times, and the verb's other options.
-struct SplitArguments {
-  std::vector<std::string> own;
-  std::vector<std::string> settings;
-  std::vector<std::string> prompts;
-};
-StatusOr<SplitArguments> split(const std::vector<std::string>& args) {
-  SplitArguments out;
+/// Takes the texts of --prompt, which comes any number of times, out of `args`.
+StatusOr<std::vector<std::string>> take_prompts(std::vector<std::string>& args) {
+  std::vector<std::string> prompts, others;
   for (std::size_t i = 0; i < args.size(); ++i) {
-    const std::string name = args[i].substr(0, args[i].find('='));
-    if (name == "--prompt") {
-      const bool behind = name.size() == args[i].size();
-      if (behind && i + 1 == args.size()) return invalid_argument("[sample] --prompt needs a text");
-      out.prompts.push_back(behind ? args[++i] : args[i].substr(name.size() + 1));
-      continue;
+    if (args[i].starts_with("--prompt=")) {
+      prompts.push_back(args[i].substr(args[i].find('=') + 1));
+    } else if (args[i] != "--prompt") {
+      others.push_back(args[i]);
+    } else if (i + 1 < args.size()) {
+      prompts.push_back(args[++i]);
+    } else {
+      return invalid_argument("[sample] --prompt needs a text");
     }
-    const bool is_setting = name.rfind("--", 0) == 0 && name.find('.') != std::string::npos;
-    (is_setting ? out.settings : out.own).push_back(args[i]);
   }
-  return out;
+  args = std::move(others);
+  return prompts;
 }
 
 bool sets_count(const std::string& setting) {
@@ -48,8 +43,9 @@ Status add_prompts_of_file(SampleRequest& request) {
 
 }  // namespace
 
-StatusOr<SampleRequest> read_sample_request(const std::vector<std::string>& args) {
-  TITAN_ASSIGN_OR_RETURN(SplitArguments parts, split(args));
+StatusOr<SampleRequest> read_sample_request(std::vector<std::string> args) {
+  TITAN_ASSIGN_OR_RETURN(std::vector<std::string> prompts, take_prompts(args));
+  SplitArguments parts = split_settings(args);
   const bool check = std::erase(parts.own, "--check-shapes") > 0;
   TITAN_ASSIGN_OR_RETURN(Arguments options,
                          Arguments::parse(parts.own, {"step", "weights", "output", "pictures",
@@ -63,7 +59,7 @@ StatusOr<SampleRequest> read_sample_request(const std::vector<std::string>& args
                         .check_shapes = check,
                         .prompts = {}};
   request.run = request.options.words().front();
-  request.prompts = std::move(parts.prompts);
+  request.prompts = std::move(prompts);
   request.count_given = std::any_of(parts.settings.begin(), parts.settings.end(), sets_count);
   TITAN_RETURN_IF_ERROR(add_prompts_of_file(request));
   const RunFolder folder = RunFolder::view(request.run);

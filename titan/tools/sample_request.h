@@ -30,6 +30,6 @@ struct SampleRequest {
 };
 
 /// kInvalidArgument for an unknown option or setting, no run folder, or a file without prompts.
-StatusOr<SampleRequest> read_sample_request(const std::vector<std::string>& args);
+StatusOr<SampleRequest> read_sample_request(std::vector<std::string> args);
 
 }  // namespace titan

@@ -5,7 +5,7 @@
 #include <fstream>
 #include <iterator>
 
-#include "titan/base/log.h"
+#include "titan/base/outcome.h"
 #include "titan/io/image_decode.h"
 #include "titan/tools/arguments.h"
 #include "titan/tools/make_shapes.h"
@@ -122,34 +122,28 @@ StatusOr<int> run_check(const Arguments& args) {
   return share >= at_least ? 0 : 1;
 }
 
-int report(const Status& status) {
-  if (status.ok()) return 0;
-  TITAN_LOG(ERROR) << message_of(status);
-  return exit_code_for(status);
-}
-
 }  // namespace
 
 int make_shapes_main(const std::vector<std::string>& args) {
   const auto parsed = Arguments::parse(args, {"output", "samples", "image-size", "shard-size",
                                               "seed", "quality", "threads", "wordings", "help"});
-  if (!parsed.ok()) return report(annotate(parsed.status(), "make-shapes"));
+  if (!parsed.ok()) return exit_with(annotate(parsed.status(), "make-shapes"));
   if (parsed->has("help")) {
     std::fputs(kMakeHelp, stdout);
     return 0;
   }
-  return report(run_make(*parsed));
+  return exit_with(run_make(*parsed));
 }
 
 int check_shapes_main(const std::vector<std::string>& args) {
   const auto parsed = Arguments::parse(args, {"expect", "at-least", "help"});
-  if (!parsed.ok()) return report(annotate(parsed.status(), "check-shapes"));
+  if (!parsed.ok()) return exit_with(annotate(parsed.status(), "check-shapes"));
   if (parsed->has("help")) {
     std::fputs(kCheckHelp, stdout);
     return 0;
   }
   const StatusOr<int> code = run_check(*parsed);
-  return code.ok() ? *code : report(code.status());
+  return code.ok() ? *code : exit_with(code.status());
 }
 
 }  // namespace titan

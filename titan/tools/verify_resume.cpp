@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "titan/base/log.h"
+#include "titan/base/outcome.h"
 #include "titan/checkpoint/checkpoint_folder.h"
 #include "titan/config/loader.h"
 #include "titan/tools/arguments.h"
@@ -65,16 +66,6 @@ StatusOr<std::vector<int64_t>> parse_worlds(const std::string& text) {
     at = end + 1;
   }
   return worlds;
-}
-
-/// --section.key=value goes to train, the rest is ours.
-void split_arguments(const std::vector<std::string>& args, std::vector<std::string>& own,
-                     std::vector<std::string>& settings) {
-  for (const std::string& arg : args) {
-    const std::string name = arg.substr(0, arg.find('='));
-    const bool setting = name.starts_with("--") && name.find('.') != std::string::npos;
-    (setting ? settings : own).push_back(arg);
-  }
 }
 
 Status choose_folder(Plan& plan, const std::string& wanted) {
@@ -233,11 +224,11 @@ StatusOr<bool> verify(const Plan& plan) {
 
 StatusOr<Plan> make_plan(const std::vector<std::string>& args, bool* help) {
   Plan plan;
-  std::vector<std::string> own;
-  split_arguments(args, own, plan.settings);
+  SplitArguments parts = split_settings(args);
+  plan.settings = std::move(parts.settings);
   TITAN_ASSIGN_OR_RETURN(const Arguments parsed,
-                         Arguments::parse(own, {"config", "world", "load-world", "steps",
-                                                "tolerance", "folder", "help"}));
+                         Arguments::parse(parts.own, {"config", "world", "load-world", "steps",
+                                                      "tolerance", "folder", "help"}));
   *help = parsed.has("help");
   if (*help) return plan;
   if (!parsed.words().empty())
@@ -268,10 +259,7 @@ int verify_resume_main(const std::vector<std::string>& args) {
     return 0;
   }
   const StatusOr<bool> passed = plan.ok() ? verify(*plan) : plan.status();
-  if (!passed.ok()) {
-    TITAN_LOG(ERROR) << message_of(annotate(passed.status(), "verify-resume"));
-    return exit_code_for(passed.status());
-  }
+  if (!passed.ok()) return exit_with(annotate(passed.status(), "verify-resume"));
   if (*passed && plan->temporary) fs::remove_all(plan->folder);
   if (*passed) {
     std::puts("all agree");

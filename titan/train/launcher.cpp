@@ -4,10 +4,10 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 #include <charconv>
-#include <cstdlib>
 #include <string>
 #include <vector>
 
+#include "titan/base/environment.h"
 #include "titan/base/slurm_env.h"
 #include "titan/base/status.h"
 #include "titan/train/deadline.h"
@@ -21,23 +21,16 @@ constexpr int kBadInput = 2;
 constexpr int kStoppedBySignal = 3;
 constexpr const char* kLauncherPid = "TITAN_LAUNCHER_PID";
 
-std::string env_or(const char* name, const std::string& fallback) {
-  const char* value = std::getenv(name);
-  return value == nullptr || *value == '\0' ? fallback : value;
-}
-
-bool env_set(const char* name) { return !env_or(name, "").empty(); }
-
 /// A started rank ends with its launcher, however that ends.
 void follow_launcher() {
-  if (!env_set(kLauncherPid)) return;
+  if (!environment(kLauncherPid)) return;
   prctl(PR_SET_PDEATHSIG, SIGTERM);
-  if (env_or(kLauncherPid, "") != std::to_string(getppid()))
+  if (environment(kLauncherPid) != std::to_string(getppid()))
     raise(SIGTERM);  // gone before the line above
 }
 
 StatusOr<int> number_of(const char* name, const char* fallback, int least, const char* what) {
-  const std::string text = env_or(name, fallback);
+  const std::string text = environment(name).value_or(fallback);
   int number = 0;
   const auto result = std::from_chars(text.data(), text.data() + text.size(), number);
   if (result.ec != std::errc() || result.ptr != text.data() + text.size() || number < least) {
@@ -105,7 +98,7 @@ int launch(const std::vector<std::string>& arguments, int num_ranks, int max_res
 }  // namespace
 
 std::optional<int> launch_ranks_if_asked(int argc, char** argv) {
-  if (env_set("RANK") || env_set("WORLD_SIZE") || is_slurm_task()) {
+  if (environment("RANK") || environment("WORLD_SIZE") || is_slurm_task()) {
     follow_launcher();
     return std::nullopt;
   }

@@ -9,10 +9,10 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <utility>
 
+#include "titan/base/environment.h"
 #include "titan/base/rank_env.h"
 #include "titan/parallel/cpu_share.h"
 
@@ -24,11 +24,6 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::seconds kGrace{10};  // from SIGTERM to SIGKILL
 constexpr std::chrono::seconds kDrain{2};  // for output of a rank's own children after it has ended
 constexpr int kStoppedBySignal = 3;        // a rank's exit code that is no failure
-
-std::string env_or(const char* name, const std::string& fallback) {
-  const char* value = std::getenv(name);
-  return value == nullptr || *value == '\0' ? fallback : value;
-}
 
 StatusOr<int> free_port() {
   const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -99,7 +94,7 @@ LocalJobEnd LocalJob::run() {
 }
 
 Status LocalJob::start_ranks() {
-  std::string port = env_or("MASTER_PORT", "");
+  std::string port = environment("MASTER_PORT").value_or("");
   if (port.empty()) {
     TITAN_ASSIGN_OR_RETURN(const int found, free_port());
     port = std::to_string(found);
@@ -117,8 +112,8 @@ Status LocalJob::start_ranks() {
         {"LOCAL_WORLD_SIZE", ranks},
         {"MASTER_ADDR", "127.0.0.1"},
         {"MASTER_PORT", port},
-        {"OMP_NUM_THREADS",
-         env_or("OMP_NUM_THREADS", std::to_string(parallel::threads_per_rank(num_ranks_)))}};
+        {"OMP_NUM_THREADS", environment("OMP_NUM_THREADS")
+                                .value_or(std::to_string(parallel::threads_per_rank(num_ranks_)))}};
     start.environment.insert(environment_.begin(), environment_.end());
     start.show_all = log_rank_selected(r);
     const bool direct = start.show_all && one_shown;

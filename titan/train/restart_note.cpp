@@ -1,4 +1,5 @@
 #include "titan/train/restart_note.h"
+#include "titan/base/environment.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -16,15 +17,11 @@ constexpr const char* kNumber = "TITAN_RESTART";
 constexpr const char* kCause = "TITAN_RESTART_CAUSE";
 constexpr const char* kMark = "TITAN_STEP_MARK";
 
-std::string variable(const char* name) {
-  const char* const value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
 }  // namespace
 
 RestartNote restart_note() {
-  return {.number = std::atoi(variable(kNumber).c_str()), .cause = variable(kCause)};
+  return {.number = std::atoi(environment(kNumber).value_or("").c_str()),
+          .cause = environment(kCause).value_or("")};
 }
 
 std::map<std::string, std::string> restart_variables(const RestartNote& note) {
@@ -69,7 +66,7 @@ void StepMark::clear() {
 
 void StepMark::write(std::int64_t step) {
   static const int file = [] {
-    const std::string path = variable(kMark);
+    const std::string path = environment(kMark).value_or("");
     return path.empty() ? -1 : open(path.c_str(), O_WRONLY | O_CLOEXEC);
   }();
   if (file < 0) return;

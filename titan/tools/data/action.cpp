@@ -10,12 +10,6 @@
 
 namespace titan::tools {
 
-int report(const Status& status) {
-  if (status.ok()) return 0;
-  TITAN_LOG(ERROR) << message_of(status);
-  return exit_code_for(status);
-}
-
 StatusOr<Arguments> parse_action(const std::string& action, const std::vector<std::string>& args,
                                  std::vector<std::string> options, std::size_t num_words) {
   options.emplace_back("help");

@@ -19,9 +19,6 @@ struct DataAction {
   int (*run)(const std::vector<std::string>& arguments);
 };
 
-/// Logs an error; its exit code. 0 for an ok status.
-int report(const Status& status);
-
 /// Parses the command line of `action`: exactly `num_words` words and the known options. Where
 /// `--help` is among them the words are not counted. Errors begin with the action's name.
 StatusOr<Arguments> parse_action(const std::string& action, const std::vector<std::string>& args,

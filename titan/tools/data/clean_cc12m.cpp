@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "titan/base/log.h"
+#include "titan/base/outcome.h"
 #include "titan/base/printable.h"
 #include "titan/data/webdataset_fields.h"
 #include "titan/io/atomic_folder.h"
@@ -194,7 +195,7 @@ int clean_cc12m_main(const std::vector<std::string>& args) {
   const auto parsed =
       parse_action("clean-cc12m", args,
                    {"filter", "output-size", "subset-size", "bad-rows", "file-mb", "threads"}, 2);
-  if (!parsed.ok()) return report(parsed.status());
+  if (!parsed.ok()) return exit_with(parsed.status());
   if (parsed->has("help")) {
     std::fputs(kCleanCc12mHelp, stdout);
     return 0;
@@ -218,7 +219,7 @@ int clean_cc12m_main(const std::vector<std::string>& args) {
     TITAN_ASSIGN_OR_RETURN(options.num_threads, parsed->integer("threads", 0, 1, 4096));
     return clean_cc12m(options);
   };
-  return report(run());
+  return exit_with(run());
 }
 
 }  // namespace titan::tools

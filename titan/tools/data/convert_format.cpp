@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "titan/base/log.h"
+#include "titan/base/outcome.h"
 #include "titan/data/encoded_rows.h"
 #include "titan/data/row_shards.h"
 #include "titan/io/atomic_folder.h"
@@ -66,17 +67,17 @@ Status convert_format(const ConvertFormatOptions& options) {
 
 int convert_format_main(const std::vector<std::string>& args) {
   const auto parsed = parse_action("format", args, {"to", "file-mb"}, 2);
-  if (!parsed.ok()) return report(parsed.status());
+  if (!parsed.ok()) return exit_with(parsed.status());
   if (parsed->has("help")) {
     std::fputs(kConvertFormatHelp, stdout);
     return 0;
   }
   const auto megabytes = parsed->integer("file-mb", 0, 1, 1'000'000);
-  if (!megabytes.ok()) return report(annotate(megabytes.status(), "convert-data"));
-  return report(convert_format({.input = parsed->words()[0],
-                                .output = parsed->words()[1],
-                                .format = parsed->text("to", ""),
-                                .bytes_per_file = *megabytes * kMega}));
+  if (!megabytes.ok()) return exit_with(annotate(megabytes.status(), "convert-data"));
+  return exit_with(convert_format({.input = parsed->words()[0],
+                                   .output = parsed->words()[1],
+                                   .format = parsed->text("to", ""),
+                                   .bytes_per_file = *megabytes * kMega}));
 }
 
 }  // namespace titan::tools

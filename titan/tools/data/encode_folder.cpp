@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "titan/base/log.h"
+#include "titan/base/outcome.h"
 #include "titan/config/job_config.h"
 #include "titan/data/builtin_datasets.h"
 #include "titan/data/tensor_file.h"
@@ -214,7 +215,7 @@ int encode_folder_main(const std::vector<std::string>& args) {
                    {"autoencoder", "torchscript", "image-size", "latents", "seed", "flip", "scale",
                     "shift", "dtype", "device", "batch-size", "rows-per-file", "threads"},
                    2);
-  if (!parsed.ok()) return report(parsed.status());
+  if (!parsed.ok()) return exit_with(parsed.status());
   if (parsed->has("help")) {
     std::fputs(kEncodeFolderHelp, stdout);
     return 0;
@@ -248,7 +249,7 @@ int encode_folder_main(const std::vector<std::string>& args) {
   parallel::quiet_libtorch();
   parallel::load_cuda_library();
   memory::install_cpu_allocator();
-  return report(run());
+  return exit_with(run());
 }
 
 }  // namespace titan::tools

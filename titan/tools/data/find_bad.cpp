@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "titan/base/log.h"
+#include "titan/base/outcome.h"
 #include "titan/base/printable.h"
 #include "titan/io/atomic_file.h"
 #include "titan/tools/data/action.h"
@@ -127,15 +128,15 @@ Status find_bad(const FindBadOptions& options) {
 
 int find_bad_main(const std::vector<std::string>& args) {
   const auto parsed = parse_action("find-bad", args, {"output", "causes", "threads"}, 1);
-  if (!parsed.ok()) return report(parsed.status());
+  if (!parsed.ok()) return exit_with(parsed.status());
   if (parsed->has("help")) {
     std::fputs(kFindBadHelp, stdout);
     return 0;
   }
   if (parsed->text("output", "").empty())
-    return report(invalid_argument("[find-bad] needs --output FILE"));
+    return exit_with(invalid_argument("[find-bad] needs --output FILE"));
   const auto threads = parsed->integer("threads", 0, 1, 4096);
-  if (!threads.ok()) return report(annotate(threads.status(), "find-bad"));
+  if (!threads.ok()) return exit_with(annotate(threads.status(), "find-bad"));
   for (const int number : {SIGINT, SIGTERM}) std::signal(number, [](int n) { stop_signal = n; });
   const Status status = find_bad({.input = parsed->words()[0],
                                   .output = parsed->text("output", ""),
@@ -143,7 +144,7 @@ int find_bad_main(const std::vector<std::string>& args) {
                                   .num_threads = *threads,
                                   .stop = [] { return stop_signal != 0; }});
   constexpr int kStoppedBySignal = 3;
-  const int code = report(status);
+  const int code = exit_with(status);
   return absl::IsCancelled(status) ? kStoppedBySignal : code;
 }
 

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "titan/base/log.h"
+#include "titan/base/outcome.h"
 #include "titan/io/atomic_file.h"
 #include "titan/io/atomic_folder.h"
 #include "titan/io/file_descriptor.h"
@@ -157,7 +158,7 @@ int select_coco_main(const std::vector<std::string>& args) {
   const auto parsed =
       parse_action("select-coco", args,
                    {"num-samples", "seed", "samples-per-shard", "output-size", "threads"}, 3);
-  if (!parsed.ok()) return report(parsed.status());
+  if (!parsed.ok()) return exit_with(parsed.status());
   if (parsed->has("help")) {
     std::fputs(kSelectCocoHelp, stdout);
     return 0;
@@ -182,7 +183,7 @@ int select_coco_main(const std::vector<std::string>& args) {
     TITAN_ASSIGN_OR_RETURN(options.num_threads, number("threads", 0, 1, 4096));
     return select_coco(options);
   };
-  return report(run());
+  return exit_with(run());
 }
 
 }  // namespace titan::tools

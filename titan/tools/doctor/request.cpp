@@ -2,21 +2,16 @@
 
 #include <unistd.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <utility>
 
+#include "titan/base/environment.h"
 #include "titan/config/find_config.h"
 
 namespace fs = std::filesystem;
 
 namespace titan::doctor {
 namespace {
-
-std::string env_or_empty(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
 
 /// The value of `--name`, taken out of `args` with it; "" where it is not there.
 StatusOr<std::string> take(std::vector<std::string>& args, const std::string& name) {
@@ -65,8 +60,8 @@ StatusOr<Request> read_request(const std::vector<std::string>& args) {
   if (name.empty()) {
     TITAN_ASSIGN_OR_RETURN(name, take(rest, "job.config_file"));
   }
-  if (name.empty()) name = env_or_empty("CONFIG");
-  if (name.empty()) name = env_or_empty("CONFIG_FILE");
+  if (name.empty()) name = environment("CONFIG").value_or("");
+  if (name.empty()) name = environment("CONFIG_FILE").value_or("");
   if (name.empty()) {
     if (rest.empty()) return request;
     // Settings alone: a job of defaults. Wrong ones are bad arguments.
