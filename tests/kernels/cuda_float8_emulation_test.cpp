@@ -3,9 +3,11 @@
 #include "tests/support/catch.h"
 
 #include <array>
+#include <bit>
 #include <cmath>
 
 #include "tests/kernels/float8_testing.h"
+#include "titan/kernels/cuda/fused_math.cuh"
 #include "titan/kernels/elementwise.h"
 
 namespace titan::kernels {
@@ -75,7 +77,8 @@ TEST_CASE("GELU is rounded to 8 bits on the way as behind its kernel", "[kernels
           CAPTURE(offset, left, gap, bad);
           const int64_t x_stride = columns + gap, all = left + columns;
           Array x = uneven_array(type, rows, x_stride, offset);
-          if (bad) x.set(rows / 2 * x_stride + columns / 2, NAN);
+          if (bad) x.set(rows / 2 * x_stride + columns / 2, offset == 0 ? NAN : -INFINITY);
+          if (bad && offset != 0) x.set(0, INFINITY);  // larger than all, but not what NaN is
           Array y = marked_array(type, rows * columns);
           GeluProblem gelu{rows, columns, x_stride, columns, type};
           cuda::gelu_forward(gelu, x.data(), y.data(), nullptr);
@@ -129,6 +132,22 @@ TEST_CASE("SwiGLU is rounded to 8 bits on the way as behind its kernel", "[kerne
       }
     }
   }
+}
+
+TEST_CASE("what is passed over for a maximum is no larger: bounds of activations", "[kernels]") {
+  const auto below = [](float x, float bound) {
+    return !std::isfinite(bound) || std::abs(x) <= std::abs(bound);
+  };
+  bool gelu_holds = true, swiglu_holds = true;
+  for (std::uint32_t number = 0; number < 1U << 16; ++number) {  // every bfloat16
+    const float x = std::bit_cast<float>(number << 16);
+    const float y = cuda::gelu(x), bound = cuda::gelu_bound(x);
+    gelu_holds = gelu_holds && below(y, bound) && below(cuda::rounded<__nv_bfloat16>(y), bound);
+    for (const float b : {0.0F, -0.7F, 1.0F, 3e30F, INFINITY, NAN})
+      swiglu_holds = swiglu_holds && below(cuda::swiglu(x, b), cuda::swiglu_bound(x, b));
+  }
+  REQUIRE(gelu_holds);
+  REQUIRE(swiglu_holds);
 }
 
 }  // namespace

@@ -157,13 +157,18 @@ TEST_CASE("the modulated norm is rounded to 8 bits on the way as behind its kern
 
     // With maxima that a forward has taken which does not write y.
     source.has_amax = true;
-    const auto take = [&](const Float8Problem& problem, float* workspace) {
+    std::vector<float> of_rows(static_cast<std::size_t>(one.rows())), of_all(1);
+    for (std::vector<float>* amax : {&of_rows, &of_all}) {
       NormValues unwritten(one);
       ModulateNormForward io = unwritten.io(one);
       io.y = nullptr;
-      io.amax = workspace;
-      io.amax_of_all = !problem.rowwise;
+      io.amax = amax->data();
+      io.amax_of_all = amax == &of_all;
       cuda::modulate_norm_forward(one.p, one.all(), io, nullptr);
+    }
+    const auto take = [&](const Float8Problem& problem, float* workspace) {
+      const std::vector<float>& amax = problem.rowwise ? of_rows : of_all;
+      std::copy(amax.begin(), amax.end(), workspace);
     };
     testing::check_source(one.rows(), one.p.dim, one.p.storage, source, values.y, take);
   });

@@ -26,13 +26,18 @@ __global__ void __launch_bounds__(kThreads)
   const int across = threadIdx.x % kThreadsPerRow, down = threadIdx.x / kThreadsPerRow;
   source.begin(static_cast<int64_t>(blockIdx.x) * kTile + across * kQuad);
   unsigned most[kQuad] = {};
-  unsigned everywhere = 0;
+  // What others have found already: whatever it is at this moment, the result is the same.
+  unsigned everywhere = problem.rowwise ? 0 : *static_cast<const volatile unsigned*>(rows);
   for (int pass = 0; pass < kPasses; ++pass) {
     const int64_t row = static_cast<int64_t>(blockIdx.y) * kTile + pass * kRowsAtOnce + down;
     unsigned of_row = 0;
     if (row < problem.rows) {
       Quad value;
-      source.load(row, value);
+      if (problem.rowwise) {
+        source.load(row, All{}, value);
+      } else {
+        source.load(row, Larger{everywhere}, value);
+      }
       for (int k = 0; k < kQuad; ++k) {
         const unsigned bits = magnitude_bits(value[k]);
         most[k] = max(most[k], bits);
@@ -86,12 +91,12 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t top = static_cast<int64_t>(blockIdx.y) * kTile;
   const int64_t first = left + across * kQuad;
   source.begin(first);
+  const float everywhere = rowwise ? 0.0F : float8_scale(row_amax[0], kFormat, false);
   Quad column_scale;
   for (int k = 0; k < kQuad; ++k) {
     const bool inside = out.by_column != nullptr && first + k < problem.columns;
-    column_scale[k] =
-        inside ? float8_scale(rowwise ? column_amax[first + k] : row_amax[0], kFormat, rowwise)
-               : 0.0F;
+    column_scale[k] = everywhere;
+    if (inside && rowwise) column_scale[k] = float8_scale(column_amax[first + k], kFormat, true);
     if (inside && blockIdx.y == 0 && down == 0 && (rowwise || first + k == 0))
       out.column_inverse[first + k] = 1.0F / column_scale[k];
   }
@@ -101,10 +106,10 @@ __global__ void __launch_bounds__(kThreads)
     const int64_t row = top + down * kPasses + pass;
     if (row >= problem.rows) break;
     Quad value;
-    source.load(row, value);
+    source.load(row, All{}, value);
     std::uint32_t q = 0;
     if (out.by_row != nullptr) {
-      const float scale = float8_scale(row_amax[rowwise ? row : 0], kFormat, rowwise);
+      const float scale = rowwise ? float8_scale(row_amax[row], kFormat, true) : everywhere;
       q = encode<kFormat>(value, {scale, scale, scale, scale});
       std::uint8_t* to = out.by_row + row * problem.columns + first;
       if constexpr (Source::kWhole) {

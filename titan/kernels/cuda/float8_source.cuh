@@ -46,6 +46,23 @@ struct Rows {
   }
 };
 
+/// What load() is asked for: every number, or those that may be larger than what is known, with
+/// zero for others. Most numbers are not, so activations need not be computed where only a maximum
+/// is sought: a bound tells. Four numbers are asked for together.
+struct All {
+  __device__ __forceinline__ bool wants(const Quad&) const { return true; }
+};
+struct Larger {
+  unsigned most;  ///< magnitude_bits
+  __device__ __forceinline__ bool wants(const Quad& bound) const {
+    unsigned largest = 0;
+#pragma unroll
+    for (int k = 0; k < kQuad; ++k) largest = max(largest, magnitude_bits(bound[k]));
+    // Of what is not finite a bound says nothing.
+    return largest > most || largest >= magnitude_bits(INFINITY);
+  }
+};
+
 template <class T, bool kWhole_>
 struct Stored {
   static constexpr bool kWhole = kWhole_;
@@ -53,8 +70,21 @@ struct Stored {
   int64_t first = 0;
 
   __device__ void begin(int64_t column) { first = column; }
-  __device__ __forceinline__ void load(int64_t row, Quad& value) { x.load(row, first, value); }
+  template <class Wanted>
+  __device__ __forceinline__ void load(int64_t row, Wanted, Quad& value) {
+    x.load(row, first, value);
+  }
 };
+
+template <class T, class Wanted>
+__device__ __forceinline__ void activate(Wanted wanted, Quad& value) {
+  Quad bound;
+#pragma unroll
+  for (int k = 0; k < kQuad; ++k) bound[k] = gelu_bound(value[k]);
+  const bool compute = wanted.wants(bound);
+#pragma unroll
+  for (int k = 0; k < kQuad; ++k) value[k] = compute ? rounded<T>(gelu(value[k])) : 0.0F;
+}
 
 template <class T, bool kWhole_>
 struct Activated {
@@ -63,10 +93,10 @@ struct Activated {
   int64_t first = 0;
 
   __device__ void begin(int64_t column) { first = column; }
-  __device__ __forceinline__ void load(int64_t row, Quad& value) {
-    x.load(row, first, value);  // gelu(0) is 0
-#pragma unroll
-    for (int k = 0; k < kQuad; ++k) value[k] = rounded<T>(gelu(value[k]));
+  template <class Wanted>
+  __device__ __forceinline__ void load(int64_t row, Wanted wanted, Quad& value) {
+    x.load(row, first, value);
+    activate<T>(wanted, value);  // gelu(0) is 0
   }
 };
 
@@ -77,12 +107,17 @@ struct Gated {
   int64_t first = 0;
 
   __device__ void begin(int64_t column) { first = column; }
-  __device__ __forceinline__ void load(int64_t row, Quad& value) {
-    Quad factor;
+  template <class Wanted>
+  __device__ __forceinline__ void load(int64_t row, Wanted wanted, Quad& value) {
+    Quad factor, bound;
     x.load(row, first, value);
     other.load(row, first, factor);
 #pragma unroll
-    for (int k = 0; k < kQuad; ++k) value[k] = rounded<T>(swiglu(value[k], factor[k]));
+    for (int k = 0; k < kQuad; ++k) bound[k] = swiglu_bound(value[k], factor[k]);
+    const bool compute = wanted.wants(bound);
+#pragma unroll
+    for (int k = 0; k < kQuad; ++k)
+      value[k] = compute ? rounded<T>(swiglu(value[k], factor[k])) : 0.0F;
   }
 };
 
@@ -94,14 +129,14 @@ struct Beside {
   int64_t first = 0;
 
   __device__ void begin(int64_t column) { first = column; }
-  __device__ __forceinline__ void load(int64_t row, Quad& value) {
+  template <class Wanted>
+  __device__ __forceinline__ void load(int64_t row, Wanted wanted, Quad& value) {
     const int64_t behind = first - left.columns;
     if (behind <= -kQuad || (kWhole && behind < 0)) {
       left.load(row, first, value);
     } else if (behind >= 0) {
       x.load(row, behind, value);
-#pragma unroll
-      for (int k = 0; k < kQuad; ++k) value[k] = rounded<T>(gelu(value[k]));
+      activate<T>(wanted, value);
     } else {  // of both
 #pragma unroll
       for (int k = 0; k < kQuad; ++k) {
@@ -148,9 +183,12 @@ struct Normed {
     parameter(p.bias, 0, 0.0F, bias);
   }
   /// Rows come in rising order.
-  __device__ __forceinline__ void load(int64_t row, Quad& value) {
+  template <class Wanted>
+  __device__ __forceinline__ void load(int64_t row, Wanted, Quad& value) {
     if (row >= sample_end) {
-      const int64_t sample = row / tokens;
+      // Rows fit 32 bits, as a grid's height bounds them; a wide division costs as much as the
+      // rest.
+      const int64_t sample = static_cast<unsigned>(row) / static_cast<unsigned>(tokens);
       sample_end = (sample + 1) * tokens;
       parameter(p.scale.data, sample * p.scale.stride, 0.0F, scale);
       parameter(p.shift.data, sample * p.shift.stride, 0.0F, shift);

@@ -30,6 +30,13 @@ constexpr float kGeluCubic = 1.5957691216F * 0.044715F;
 __device__ __forceinline__ float gelu(float x) {
   return x * sigmoid(x * fmaf(kGeluCubic * x, x, kGeluLinear));
 }
+// Bounds where they are finite, with room for the division, which is not rounded exactly.
+constexpr float kBoundRoom = 1.00001F;
+/// Has at least the magnitude of gelu(x), as computed: sigmoid is at most 1, and gelu at least
+/// -0.1701.
+__device__ __forceinline__ float gelu_bound(float x) {
+  return x < 0.0F && x > -INFINITY ? fminf(-x, 0.18F) : x * kBoundRoom;
+}
 /// Derivative of gelu.
 __device__ __forceinline__ float gelu_slope(float x) {
   const float square = x * x;
@@ -39,6 +46,10 @@ __device__ __forceinline__ float gelu_slope(float x) {
 
 /// silu(a) * b.
 __device__ __forceinline__ float swiglu(float a, float b) { return a * (sigmoid(a) * b); }
+/// Has at least the magnitude of swiglu(a, b), as computed: silu(a) is at least -0.2785.
+__device__ __forceinline__ float swiglu_bound(float a, float b) {
+  return (a < 0.0F && a > -INFINITY ? fminf(-a, 0.28F) : a) * (b * kBoundRoom);
+}
 
 /// One number of modulate_norm.h's y.
 __device__ __forceinline__ float modulated(float h, float mean, float rstd, float weight,
