@@ -37,6 +37,8 @@ TEST_CASE("plan: the planned peak is the allocator's peak of real steps", "[inte
        "1",
        {"--training.mixed_precision_param=bfloat16", "--training.mixed_precision_reduce=bfloat16",
         "--optimizer.master_weights=remainder", "--optimizer.state_dtype=bfloat16"}},
+      {"one-float8", "1", {"--model.converters=float8", "--float8.emulate=true"}},
+      {"one-float8-full", "1", {"--model.converters=float8", "--float8.emulate=true", full}},
       {"fsdp", "2", {}},
       {"fsdp-full", "2", {full}},
       {"fsdp-accumulated", "2", {"--training.global_batch_size=64"}},
@@ -99,6 +101,33 @@ TEST_CASE("plan: training refuses what cannot fit and says what would", "[integr
                 {"--training.batch_size=256", "--training.global_batch_size=0",
                  "--memory.limit_gib=0.05", "--memory.check_fit=false", "--training.steps=1"});
   CHECK(train(unchecked, {{"NGPU", "1"}}).exit_code == 0);
+}
+
+TEST_CASE("plan: products in 8 bits take less time, emulated ones do not", "[integration]") {
+  const auto step_ms = [](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {kTitanBinary, "plan",
+                                         "--config=flux_schnell_mlperf_"
+                                         "preprocessed",
+                                         "--world=8"});
+    const ProcessResult table = run(arguments);
+    INFO(table.output);
+    REQUIRE(table.exit_code == 0);
+    std::smatch match;  // the fifteenth column
+    REQUIRE(std::regex_search(table.output, match,
+                              std::regex("FSDP \\*  none(?: +[^ ]+){12} +([0-9.]+)")));
+    return std::stod(match[1]);
+  };
+  const double bf16 = step_ms({"--device=h200"});
+  const double float8 = step_ms({"--device=h200", "--model.converters=float8"});
+  // 97 % of the work is in the layers that are converted; modulations and attention stay.
+  CHECK(bf16 / float8 > 1.6);
+  CHECK(bf16 / float8 < 1300.0 / 760.0);
+  CHECK(step_ms({"--device=h200", "--model.converters=float8", "--float8.emulate=true"}) == bf16);
+  // The double blocks alone.
+  const double half =
+      step_ms({"--device=h200", "--model.converters=float8", "--float8.filter_fqns=single_blocks"});
+  CHECK(half < bf16);
+  CHECK(half > float8);
 }
 
 TEST_CASE("plan: titan plan compares layouts, lays out a large job, and refuses wrong options",

@@ -24,6 +24,21 @@ TEST_CASE("communication hides behind computation but for its ends", "[plan]") {
   CHECK(step_time(work, h200, {}).communication == 0);
 }
 
+TEST_CASE("products in 8 bits have their own rate where the device has them", "[plan]") {
+  const Hardware h200 = find_hardware("h200").value(), a100 = find_hardware("a100").value();
+  const Assumptions assumed;
+  StepWork work{.flops = 4e15};
+  const double bf16 = step_time(work, h200, {}).compute;
+  CHECK(bf16 == Approx(4e15 / (assumed.compute * 989e12)));
+  work.float8_flops = 3e15;
+  const double mixed = step_time(work, h200, {}).compute;
+  CHECK(mixed == Approx(bf16 / 4 + 3e15 / (assumed.float8 * 1979e12)));
+  // Eight bits pay as much as they do in products alone: 1,300 TFLOP/s against 760.
+  work.float8_flops = work.flops;
+  CHECK(bf16 / step_time(work, h200, {}).compute == Approx(1300.0 / 760.0).epsilon(0.01));
+  CHECK(step_time(work, a100, {}).compute == Approx(4e15 / (assumed.compute * 312e12)));
+}
+
 TEST_CASE("rings across nodes share the adapters of a node", "[plan]") {
   const Hardware h200 = find_hardware("h200").value();
   const Assumptions exact{.transfer = 1.0};

@@ -38,6 +38,8 @@ at::Tensor mse_loss_backward(const at::Tensor& /*grad*/, const at::Tensor& self,
   return at::empty_like(self);
 }
 
+at::Tensor abs(const at::Tensor& self) { return at::empty_like(self); }
+
 template <class Function>
 void add(torch::Library& library, const char* name, const char* overload, Function&& function) {
   const auto op = c10::Dispatcher::singleton().findSchema({std::string("aten::") + name, overload});
@@ -53,6 +55,7 @@ void complete_aten_shapes() {
   [[maybe_unused]] static torch::Library* const library = [] {
     auto* const made = new torch::Library(torch::Library::IMPL, "aten", c10::DispatchKey::Meta,
                                           __FILE__, __LINE__);
+    add(*made, "abs", "", TORCH_FN(abs));
     add(*made, "where", "self", TORCH_FN(where));
     add(*made, "embedding_dense_backward", "", TORCH_FN(embedding_dense_backward));
     add(*made, "index_select", "", TORCH_FN(index_select));

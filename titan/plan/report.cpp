@@ -52,6 +52,10 @@ StatusOr<StepWork> step_work(const ShapeModel& model, const Layout& layout, cons
   StepWork work;
   work.flops =
       samples * (static_cast<double>(flops.train) + again * static_cast<double>(flops.forward));
+  if (plan.step.micro_batches > 0)
+    work.float8_flops = static_cast<double>(plan.step.float8_flops) *
+                        static_cast<double>(layout.accumulation) /
+                        static_cast<double>(plan.step.micro_batches);
   // Weights, gradients and two moments read, weights and moments written; the copy in the compute
   // dtype, where weights are not kept in it; the average.
   const bool in_pass = shape.resident && !shape.offload;

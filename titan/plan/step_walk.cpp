@@ -1,9 +1,11 @@
 #include "titan/plan/step_walk.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include <ATen/ops/empty.h>
+#include <ATen/record_function.h>
 
 #include "titan/models/converters/float8.h"
 #include "titan/ops/planned_device.h"
@@ -30,6 +32,31 @@ class WalkHooks : public RunnerHooks {
 
  private:
   EngineWalk& walk_;
+};
+
+thread_local int64_t float8_flops = 0;
+
+/// Counts products in 8 bits on this thread while it lives (metrics::FlopCounter counts all).
+class Float8Count {
+ public:
+  Float8Count() {
+    float8_flops = 0;
+    handle_ = at::addThreadLocalCallback(
+        at::RecordFunctionCallback(count).needsInputs(true).scopes({at::RecordScope::FUNCTION}));
+  }
+  ~Float8Count() { at::removeCallback(handle_); }
+  Float8Count(const Float8Count&) = delete;
+  Float8Count& operator=(const Float8Count&) = delete;
+
+ private:
+  // titan::float8_product(a, a_inverse, b, b_inverse, bias, out_dtype, emulate, fast_sums): a b^T.
+  static std::unique_ptr<at::ObserverContext> count(const at::RecordFunction& function) {
+    if (std::strcmp(function.name(), "titan::float8_product") != 0) return nullptr;
+    const auto in = function.inputs();
+    if (!in[6].toBool()) float8_flops += 2 * in[0].toTensor().numel() * in[2].toTensor().size(0);
+    return nullptr;
+  }
+  at::CallbackHandle handle_ = 0;
 };
 
 }  // namespace
@@ -130,6 +157,7 @@ StatusOr<StepBytes> walk_step(const ShapeModel& model, const JobConfig& config,
       parallelize(model.model_ptr(), parallel::DeviceMesh({}, 0), config, &hooks));
   const MetaMemory count(live);
   models::keep_float8_weights(model.model(), config.training.compile && shape.resident);
+  const Float8Count float8;
   engine.begin_step();
   for (int64_t i = 0; i < walked.accumulation; ++i) {
     engine.begin_micro_batch(i);
@@ -146,7 +174,9 @@ StatusOr<StepBytes> walk_step(const ShapeModel& model, const JobConfig& config,
                    .gather_slots = engine.gather_slot_bytes(),
                    .message_slots = engine.message_slot_bytes(),
                    .gathered = engine.gathered_bytes(),
-                   .reduced = engine.reduced_bytes()};
+                   .reduced = engine.reduced_bytes(),
+                   .float8_flops = float8_flops,
+                   .micro_batches = walked.accumulation};
 }
 
 }  // namespace titan::plan

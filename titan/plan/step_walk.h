@@ -53,6 +53,8 @@ struct StepBytes {
   int64_t message_slots = 0;  ///< memory of gradients on their way
   int64_t gathered = 0;       ///< bytes of whole units gathered in a step, sum over units
   int64_t reduced = 0;        ///< bytes of gradients reduced in a step
+  int64_t float8_flops = 0;   ///< of products in 8 bits, emulated ones aside, in what was walked
+  int64_t micro_batches = 0;  ///< walked: three stand for all that are more
 };
 
 /// Walks a step of `config` (its activation_checkpoint) with `micro_batch` samples at a time on the

@@ -11,6 +11,14 @@ double ring_share(int64_t ranks) {
   return static_cast<double>(ranks - 1) / static_cast<double>(ranks);
 }
 
+/// Devices without 8-bit products are given those at the other rate: the job would not start there.
+double compute_time(const StepWork& work, const Hardware& hardware,
+                    const Assumptions& assumptions) {
+  const double float8 = hardware.fp8_flops > 0 ? std::min(work.float8_flops, work.flops) : 0;
+  const double others = (work.flops - float8) / (assumptions.compute * hardware.bf16_flops);
+  return float8 > 0 ? others + float8 / (assumptions.float8 * hardware.fp8_flops) : others;
+}
+
 }  // namespace
 
 double ring_bandwidth(const Hardware& hardware, const Assumptions& assumptions, int64_t ranks,
@@ -27,7 +35,7 @@ double ring_bandwidth(const Hardware& hardware, const Assumptions& assumptions, 
 
 StepTime step_time(const StepWork& work, const Hardware& hardware, const Assumptions& assumptions) {
   StepTime time;
-  time.compute = work.flops / (assumptions.compute * hardware.bf16_flops);
+  time.compute = compute_time(work, hardware, assumptions);
   time.optimizer = work.optimizer_bytes / (assumptions.memory * hardware.memory_bandwidth);
   double unhidden = 0;
   if (work.shard_ranks > 1) {
