@@ -121,6 +121,7 @@ std::string table(const Request& request) {
       results.push_back(std::move(result));
   };
   add("kernels", tools::bench_elementwise);
+  add("kernels", tools::bench_float8);
   add("attention", tools::bench_attention);
   add("products", tools::bench_products);
   const tools::KernelShape& shape = request.shape;

@@ -35,6 +35,10 @@ struct KernelResult {
 /// optimizer's pass and the gradient norm.
 std::vector<KernelResult> bench_elementwise(c10::Device device, c10::ScalarType dtype,
                                             const KernelShape& shape);
+/// Rounding to 8 bits, both copies: of an array, of what norm, GELU and SwiGLU have written, and,
+/// on a GPU, of what they compute on the way. The reference rounds what they have written.
+std::vector<KernelResult> bench_float8(c10::Device device, c10::ScalarType dtype,
+                                       const KernelShape& shape);
 /// Attention for S = tokens, forward and with backward.
 std::vector<KernelResult> bench_attention(c10::Device device, c10::ScalarType dtype,
                                           const KernelShape& shape);
