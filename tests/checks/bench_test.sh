@@ -19,7 +19,7 @@ answer=$(printf 'step\nmemory\nstep\n' | "$titan" bench step "${tiny[@]}" 2>"$fo
 [[ $(wc -l <<<"$answer") == 4 && $answer == ready* ]] || fail "bench step said: $answer"
 [[ $(sed -n 2p <<<"$answer") =~ ^[0-9.e-]+\ [0-9.e-]+$ ]] || fail "no seconds and loss: $answer"
 "$titan" bench loader "${tiny[@]}" 2>>"$folder/err" | grep -qE '^\| [0-9]+ \| [0-9.]+ \| [0-9]+ \|' || fail "no loader figures"
-NGPU=2 "$titan" bench collectives --job.device=cpu 2>>"$folder/err" | grep -cE '\| (1|4|16|64) \| [0-9.]+ \|' | grep -qx 4 || fail "no collectives"
+NGPU=2 "$titan" bench collectives --job.device=cpu 2>>"$folder/err" | grep -cE '\| (1|4|16|64) \| [0-9.]+ \(Gloo [0-9.]+, [0-9.]+x\) \|' | grep -qx 4 || fail "no collectives"
 
 for wrong in "nothing" "kernels --dtype float16" "kernels --tokens 0" "kernels --colour red" "collectives --job.device=cpu"; do
   code=0

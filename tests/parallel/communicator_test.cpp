@@ -25,6 +25,7 @@ TEST_CASE("A group of one changes nothing and needs no backend", "[parallel]") {
 
 TEST_CASE("Collectives give every rank the same right result", "[parallel]") {
   const int ranks = GENERATE(2, 3);
+  const bool shared_memory = GENERATE(true, false);
   struct Results {
     at::Tensor sum, max, bf16, root;
     std::vector<double> least;
@@ -32,26 +33,30 @@ TEST_CASE("Collectives give every rank the same right result", "[parallel]") {
     std::string chosen;
   };
   std::vector<Results> results(static_cast<std::size_t>(ranks));
-  titan::testing::run_ranks(ranks, [&](Communicator& group) {
-    const auto r = static_cast<double>(group.rank());
-    Results& mine = results[static_cast<std::size_t>(group.rank())];
-    mine.sum = torch::arange(1000).to(at::kFloat) + r;
-    mine.max = torch::full({3}, r, at::kDouble);
-    mine.bf16 = torch::full({7}, r + 1, at::kBFloat16);
-    mine.root = torch::full({5}, r, at::kLong);
-    auto first = group.all_reduce_async_(mine.sum);  // two under way at once
-    auto second = group.all_reduce_async_(mine.max, Reduction::kMax);
-    first.wait();
-    first.wait();  // a second wait does nothing
-    second.wait();
-    group.all_reduce_(mine.bf16);
-    group.broadcast_(mine.root, 1);
-    mine.least = group.all_reduce_values({r, -r}, Reduction::kMin);
-    // Texts of unequal length, one of them empty and one with a zero byte.
-    mine.texts = group.all_gather_text(
-        group.rank() == 0 ? std::string() : std::string("a\0b", 3) + std::to_string(group.rank()));
-    mine.chosen = group.broadcast_text("from " + std::to_string(group.rank()), 1);
-  });
+  titan::testing::run_ranks(
+      ranks,
+      [&](Communicator& group) {
+        const auto r = static_cast<double>(group.rank());
+        Results& mine = results[static_cast<std::size_t>(group.rank())];
+        mine.sum = torch::arange(1000).to(at::kFloat) + r;
+        mine.max = torch::full({3}, r, at::kDouble);
+        mine.bf16 = torch::full({7}, r + 1, at::kBFloat16);
+        mine.root = torch::full({5}, r, at::kLong);
+        auto first = group.all_reduce_async_(mine.sum);  // two under way at once
+        auto second = group.all_reduce_async_(mine.max, Reduction::kMax);
+        first.wait();
+        first.wait();  // a second wait does nothing
+        second.wait();
+        group.all_reduce_(mine.bf16);
+        group.broadcast_(mine.root, 1);
+        mine.least = group.all_reduce_values({r, -r}, Reduction::kMin);
+        // Texts of unequal length, one of them empty and one with a zero byte.
+        mine.texts = group.all_gather_text(group.rank() == 0 ? std::string()
+                                                             : std::string("a\0b", 3) +
+                                                                   std::to_string(group.rank()));
+        mine.chosen = group.broadcast_text("from " + std::to_string(group.rank()), 1);
+      },
+      std::chrono::seconds(30), shared_memory);
   for (const Results& r : results) {
     REQUIRE(
         torch::equal(r.sum, torch::arange(1000).to(at::kFloat) * ranks + ranks * (ranks - 1) / 2));

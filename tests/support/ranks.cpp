@@ -42,7 +42,7 @@ void run_threads(int num_ranks, const std::function<void(int rank, const Store& 
 }
 
 parallel::Communicator connect(const Store& store, const std::string& name, int rank, int size,
-                               std::chrono::seconds timeout) {
+                               std::chrono::milliseconds timeout, bool shared_memory = true) {
   if (size == 1) return {};
   return parallel::Communicator(
       parallel::make_backend({.store = c10::make_intrusive<c10d::PrefixStore>(name, store),
@@ -51,16 +51,18 @@ parallel::Communicator connect(const Store& store, const std::string& name, int 
                               .device = at::kCPU,
                               .timeout = timeout,
                               .name = name,
-                              .local_host = true}),
+                              .local_host = true,
+                              .shared_memory = shared_memory}),
       at::kCPU);
 }
 
 }  // namespace
 
 void run_ranks(int num_ranks, const std::function<void(parallel::Communicator&)>& body,
-               std::chrono::seconds timeout) {
+               std::chrono::milliseconds timeout, bool shared_memory) {
   run_threads(num_ranks, [&](int rank, const Store& store) {
-    parallel::Communicator communicator = connect(store, "test", rank, num_ranks, timeout);
+    parallel::Communicator communicator =
+        connect(store, "test", rank, num_ranks, timeout, shared_memory);
     body(communicator);
     communicator.barrier();
     communicator.close();

@@ -1,5 +1,5 @@
-// ranks.h: runs N ranks inside one test process, as threads that talk over Gloo. Include after
-// tests/support/catch.h.
+// ranks.h: runs N ranks inside one test process, as threads that share memory or talk over Gloo.
+// Include after tests/support/catch.h.
 #pragma once
 
 #include <chrono>
@@ -14,7 +14,8 @@ namespace titan::testing {
 /// Runs `body` once per rank, each in its own thread with its own communicator; rethrows the first
 /// exception. Catch2's assertions are not thread-safe: bodies compute, the test asserts afterwards.
 void run_ranks(int num_ranks, const std::function<void(parallel::Communicator&)>& body,
-               std::chrono::seconds timeout = std::chrono::seconds(30));
+               std::chrono::milliseconds timeout = std::chrono::seconds(30),
+               bool shared_memory = true);
 
 /// The same on a mesh: `dims.world_size()` ranks, each with the groups that the engine uses.
 void run_mesh(

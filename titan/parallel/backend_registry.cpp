@@ -6,13 +6,21 @@
 
 #include "titan/base/check.h"
 #include "titan/parallel/gloo_backend.h"
+#include "titan/parallel/shared_memory_backend.h"
 
 namespace titan::parallel {
 namespace {
 
+c10::intrusive_ptr<c10d::Backend> make_cpu_backend(const BackendRequest& request) {
+  if (request.shared_memory) {
+    if (auto shared = make_shared_memory_backend(request)) return shared;
+  }
+  return make_gloo_backend(request);
+}
+
 struct BackendTable {
   std::mutex mutex;
-  std::map<at::DeviceType, BackendFactory> factories{{at::kCPU, make_gloo_backend}};
+  std::map<at::DeviceType, BackendFactory> factories{{at::kCPU, make_cpu_backend}};
 };
 
 BackendTable& table() {

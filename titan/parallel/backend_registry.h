@@ -1,5 +1,5 @@
-// backend_registry.h: which communication library serves which kind of device. Gloo for CPU tensors
-// is built in; libtitan_cuda.so adds NCCL when it is loaded.
+// backend_registry.h: which communication library serves which kind of device. Shared memory and
+// Gloo for CPU tensors are built in; libtitan_cuda.so adds NCCL when it is loaded.
 #pragma once
 
 #include <chrono>
@@ -19,8 +19,9 @@ struct BackendRequest {
   int size = 1;
   at::Device device = at::kCPU;  ///< this rank's device; its type chooses the library
   std::chrono::milliseconds timeout{300'000};
-  std::string name;         ///< of the group, for messages and traces
-  bool local_host = false;  ///< all ranks on this host: talk over loopback
+  std::string name;            ///< of the group, for messages and traces
+  bool local_host = false;     ///< all ranks on this host: talk over loopback
+  bool shared_memory = false;  ///< CPU: share memory where all ranks are on one host
 };
 
 using BackendFactory = std::function<c10::intrusive_ptr<c10d::Backend>(const BackendRequest&)>;

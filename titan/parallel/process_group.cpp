@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <exception>
 #include <future>
 #include <iostream>
@@ -14,6 +13,7 @@
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include "titan/base/check.h"
+#include "titan/base/environment.h"
 #include "titan/base/log.h"
 #include "titan/parallel/backend_registry.h"
 #include "titan/parallel/cpu_share.h"
@@ -25,11 +25,6 @@ namespace {
 constexpr std::chrono::seconds kPartingTimeout{30};  // between ranks that have all finished
 constexpr std::chrono::seconds kWitnessTimeout{3};   // for watches that poll five times a second
 constexpr std::chrono::seconds kReportTimeout{kWitnessTimeout + std::chrono::seconds(2)};
-
-std::string env_or_empty(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
 
 std::string first_line(const std::exception& error) {
   const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
@@ -107,7 +102,7 @@ Status ProcessGroupGuard::meet() {
   const RankEnv& env = options_.env;
   // torchrun's agent serves the store itself and says so; a restarted group gets a name space of
   // its own there.
-  const bool agent_serves = env_or_empty("TORCHELASTIC_USE_AGENT_STORE") == "True";
+  const bool agent_serves = environment("TORCHELASTIC_USE_AGENT_STORE") == "True";
   serves_store_ = env.rank == 0 && !agent_serves;
   const std::string where =
       str_cat("MASTER_ADDR=", env.master_addr, ", MASTER_PORT=", env.master_port);
@@ -131,7 +126,7 @@ Status ProcessGroupGuard::meet() {
   }
   if (agent_serves) {
     store_ = c10::make_intrusive<c10d::PrefixStore>(
-        "attempt_" + env_or_empty("TORCHELASTIC_RESTART_COUNT"), store_);
+        "attempt_" + environment("TORCHELASTIC_RESTART_COUNT").value_or(""), store_);
   }
   try {
     store_->set(arrival_key(env.rank), std::string("1"));
@@ -168,11 +163,12 @@ void ProcessGroupGuard::connect() {
       });
   std::vector<int64_t> everybody(static_cast<std::size_t>(env.world_size));
   std::iota(everybody.begin(), everybody.end(), 0);
-  control_ = make_group("control", everybody, at::kCPU);
+  control_ = make_group("control", everybody, at::kCPU, options_.shared_memory);
 }
 
 Communicator ProcessGroupGuard::make_group(const std::string& name,
-                                           const std::vector<int64_t>& ranks, at::Device device) {
+                                           const std::vector<int64_t>& ranks, at::Device device,
+                                           bool shared_memory) {
   const auto mine = std::find(ranks.begin(), ranks.end(), rank());
   TITAN_CHECK(mine != ranks.end(), "[parallel] rank ", rank(), " is not of the group ", name);
   BackendRequest request;
@@ -183,6 +179,7 @@ Communicator ProcessGroupGuard::make_group(const std::string& name,
   request.timeout = options_.init_timeout;
   request.name = name;
   request.local_host = is_loopback(options_.env.master_addr);
+  request.shared_memory = shared_memory;
   Communicator communicator(make_backend(request), device);
   // LibTorch 2.11's flight recorder adds a group to an unguarded map at the group's first
   // collective (pytorch/pytorch pull 179449): done here, on one thread, before a checkpoint's
@@ -192,9 +189,11 @@ Communicator ProcessGroupGuard::make_group(const std::string& name,
 }
 
 Communicator ProcessGroupGuard::open_group(const std::string& name,
-                                           const std::vector<int64_t>& ranks) {
+                                           const std::vector<int64_t>& ranks,
+                                           std::optional<bool> shared_memory) {
   if (ranks.size() == 1) return {};
-  groups_.push_back(make_group(name, ranks, options_.device));
+  groups_.push_back(
+      make_group(name, ranks, options_.device, shared_memory.value_or(options_.shared_memory)));
   return groups_.back();
 }
 

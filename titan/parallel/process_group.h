@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,9 +23,10 @@ class BeatBoard;
 
 struct ProcessGroupOptions {
   RankEnv env;
-  at::Device device = at::kCPU;            ///< of open_group: Gloo for cpu, NCCL for cuda
+  at::Device device = at::kCPU;            ///< of open_group
   std::chrono::seconds init_timeout{300};  ///< until use_train_timeout()
   std::chrono::seconds train_timeout{100};
+  bool shared_memory = true;  ///< CPU tensors among ranks of one host; else Gloo carries them
 };
 
 /// Owns store, communicators and the failure watch. One rank: nothing is opened, every communicator
@@ -49,9 +51,11 @@ class ProcessGroupGuard {
 
   /// Connects some of the ranks (global numbers in order, this one among them) for tensors on
   /// options.device. All ranks of the job open their groups in the same order; a name belongs to
-  /// one set of ranks. Closed with this object. Throws titan::Error where they do not meet.
-  Communicator open_group(const std::string& name, const std::vector<int64_t>& ranks);
-  /// Small messages between hosts' memories, always Gloo, with connections of its own: flags,
+  /// one set of ranks. Closed with this object. `shared_memory` instead of the options', if given.
+  /// Throws titan::Error where they do not meet.
+  Communicator open_group(const std::string& name, const std::vector<int64_t>& ranks,
+                          std::optional<bool> shared_memory = std::nullopt);
+  /// Small messages between hosts' memories, with connections of its own: flags,
   /// metrics, texts, checkpoints.
   Communicator& control() { return control_; }
 
@@ -81,7 +85,7 @@ class ProcessGroupGuard {
   Status meet();
   void connect();
   Communicator make_group(const std::string& name, const std::vector<int64_t>& ranks,
-                          at::Device device);
+                          at::Device device, bool shared_memory);
 
   ProcessGroupOptions options_;
   c10::intrusive_ptr<c10d::Store> store_;

@@ -33,7 +33,7 @@ struct EngineShape {
   int64_t bucket_bytes = 25LL << 20;
   bool each_micro_batch = false;
   int64_t accumulation = 1;
-  /// Gloo reduces into a copy and gathers through one; NCCL works in place.
+  /// Gloo reduces into a copy and gathers through one; shared memory and NCCL work in place.
   bool copies_in_flight = false;
 
   bool sharded() const { return shard_ranks > 1; }

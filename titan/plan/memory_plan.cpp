@@ -67,7 +67,8 @@ StatusOr<EngineShape> engine_shape(const Layout& layout) {
       .bucket_bytes = options.reduction.bucket_bytes,
       .each_micro_batch = options.reduction.each_micro_batch,
       .accumulation = layout.accumulation,
-      .copies_in_flight = layout.device == c10::DeviceType::CPU};
+      .copies_in_flight =
+          layout.device == c10::DeviceType::CPU && layout.config.comm.cpu_backend == "gloo"};
 }
 
 StatusOr<MemoryPlan> plan_memory(const ShapeModel& model, const Layout& layout) {

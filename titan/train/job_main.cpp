@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "titan/base/log.h"
+#include "titan/base/outcome.h"
 #include "titan/base/rank_env.h"
 #include "titan/config/field_docs.h"
 #include "titan/config/loader.h"
@@ -91,7 +92,8 @@ int run_rank(const JobProgram& program, const LoadedConfig& loaded,
         {.env = *rank,
          .device = *device,
          .init_timeout = std::chrono::seconds(config.comm.init_timeout_seconds),
-         .train_timeout = std::chrono::seconds(config.comm.train_timeout_seconds)});
+         .train_timeout = std::chrono::seconds(config.comm.train_timeout_seconds),
+         .shared_memory = config.comm.cpu_backend == "auto"});
     if (!group.ok()) return fail(message_of(group.status()), exit_code_for(group.status()));
     ranks = std::move(*group);
     fail.tell(ranks.get());
@@ -114,10 +116,7 @@ int run_rank(const JobProgram& program, const LoadedConfig& loaded,
 
 /// Settings are read before any rank is started, so what is wrong with them is said once.
 std::optional<int> check_settings(const JobProgram& program, const StatusOr<LoadedConfig>& loaded) {
-  if (!loaded.ok()) {
-    TITAN_LOG(ERROR) << message_of(loaded.status());
-    return exit_code_for(loaded.status());
-  }
+  if (!loaded.ok()) return exit_with(loaded.status());
   if (loaded->help_requested) {
     const SectionDoc dit =
         describe_section("model.args", "settings of the model dit", models::DitConfig{});
@@ -148,10 +147,8 @@ int job_main(int argc, char** argv, const JobProgram& program) {
       TITAN_LOG(INFO) << "[config] " << key << ": " << mapping;
     if (loaded->config.job.print_args) std::fputs(render_toml(loaded->config).c_str(), stdout);
   }
-  if (const Status status = models::register_builtin_models(); !status.ok()) {
-    TITAN_LOG(ERROR) << message_of(status);
-    return exit_code_for(status);
-  }
+  if (const Status status = models::register_builtin_models(); !status.ok())
+    return exit_with(status);
   return run_rank(program, *loaded, arguments);
 }
 

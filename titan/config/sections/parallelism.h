@@ -85,6 +85,7 @@ struct CommSection {
   int64_t train_timeout_seconds = 100;
   int64_t stall_timeout_seconds = 0;
   double heartbeat_seconds = 1;
+  std::string cpu_backend = "auto";
 };
 template <class V>
 void visit_fields(CommSection& c, V&& v) {
@@ -98,6 +99,10 @@ void visit_fields(CommSection& c, V&& v) {
     rule::at_least(0));
   v("heartbeat_seconds", c.heartbeat_seconds,
     "how often each rank tells the others, through the store, where it is", rule::above(0));
+  v("cpu_backend", c.cpu_backend,
+    "what carries tensors in host memory: auto = shared memory among ranks of one host, Gloo "
+    "elsewhere; gloo = Gloo everywhere",
+    rule::one_of({"auto", "gloo"}));
 }
 
 }  // namespace titan

@@ -2,6 +2,7 @@
 
 #include <sys/resource.h>
 
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <functional>
@@ -88,45 +89,74 @@ StatusOr<JobOutcome> bench_loader(const JobContext& job) {
   return JobOutcome::kDone;
 }
 
+namespace {
+
+constexpr int kCollectives = 3;
+using Seconds = std::array<double, kCollectives>;  // all-reduce, all-gather, reduce-scatter
+
+/// Of the slowest rank. A fixed number of rounds: every rank must make the same calls.
+Seconds time_collectives(parallel::Communicator& ranks, int64_t length, c10::Device device) {
+  const auto options = at::TensorOptions().device(device);
+  const at::Tensor whole = at::ones({length}, options);
+  const at::Tensor part = at::ones({length / ranks.size()}, options);
+  const std::array<std::function<void()>, kCollectives> works = {
+      [&] { ranks.all_reduce_(whole); }, [&] { ranks.all_gather_async_(whole, part).wait(); },
+      [&] { ranks.reduce_scatter_async_(part, whole).wait(); }};
+  constexpr int kRounds = 5;
+  std::vector<double> seconds;
+  for (const std::function<void()>& work : works) {
+    work();
+    ranks.barrier();
+    const Clock::time_point start = Clock::now();
+    for (int i = 0; i < kRounds; ++i) work();
+    ranks.barrier();  // and the device's work is done
+    seconds.push_back(seconds_since(start) / kRounds);
+  }
+  seconds = ranks.all_reduce_values(seconds, parallel::Reduction::kMax);
+  return {seconds[0], seconds[1], seconds[2]};
+}
+
+}  // namespace
+
 StatusOr<JobOutcome> bench_collectives(const JobContext& job) {
   const int64_t world = job.rank.world_size;
   if (world < 2)
     return invalid_argument("[bench] collectives need ranks: NGPU=2 titan bench collectives");
   std::vector<int64_t> all(static_cast<std::size_t>(world));
   std::iota(all.begin(), all.end(), 0);
+  const bool cpu = job.device.is_cpu();
   parallel::Communicator ranks = job.ranks.open_group("bench", all);
+  parallel::Communicator gloo =
+      cpu ? job.ranks.open_group("bench over gloo", all, /*shared_memory=*/false) : ranks;
   if (job.rank.is_main()) {
     std::printf(
         "## titan bench collectives\n\n%lld ranks on %s. Bytes of the whole tensor over "
-        "the time of the slowest rank.\n\n"
-        "| MiB | all-reduce GB/s | all-gather GB/s | reduce-scatter GB/s |\n"
-        "|---|---|---|---|\n",
-        static_cast<long long>(world), job.device.str().c_str());
+        "the time of the slowest rank, in GB/s%s.\n\n"
+        "| MiB | all-reduce | all-gather | reduce-scatter |\n|---|---|---|---|\n",
+        static_cast<long long>(world), job.device.str().c_str(),
+        cpu ? "; beside Gloo over loopback in the same run, medians of turns" : "");
   }
   for (const int64_t mib : {1, 4, 16, 64}) {
     const int64_t length = (mib << 20) / 4 / world * world;
-    const auto options = at::TensorOptions().device(job.device);
-    const at::Tensor whole = at::ones({length}, options),
-                     part = at::ones({length / world}, options);
-    const std::vector<std::function<void()>> works = {
-        [&] { ranks.all_reduce_(whole); }, [&] { ranks.all_gather_async_(whole, part).wait(); },
-        [&] { ranks.reduce_scatter_async_(part, whole).wait(); }};
-    // A fixed number of rounds: every rank must make the same calls.
-    constexpr int kRounds = 10;
-    std::vector<double> seconds;
-    for (const std::function<void()>& work : works) {
-      work();
-      ranks.barrier();
-      const Clock::time_point start = Clock::now();
-      for (int i = 0; i < kRounds; ++i) work();
-      ranks.barrier();  // and the device's work is done
-      seconds.push_back(seconds_since(start) / kRounds);
+    std::array<std::vector<double>, kCollectives> ours, theirs;
+    for (int turn = 0; turn < (cpu ? 5 : 1); ++turn) {
+      const Seconds mine = time_collectives(ranks, length, job.device);
+      const Seconds other = cpu ? time_collectives(gloo, length, job.device) : mine;
+      for (std::size_t c = 0; c < kCollectives; ++c) {
+        ours[c].push_back(mine[c]);
+        theirs[c].push_back(other[c]);
+      }
     }
-    seconds = job.ranks.control().all_reduce_values(seconds, parallel::Reduction::kMax);
     if (!job.rank.is_main()) continue;
+    std::printf("| %lld |", static_cast<long long>(mib));
     const double gigabytes = 4e-9 * static_cast<double>(length);
-    std::printf("| %lld | %.2f | %.2f | %.2f |\n", static_cast<long long>(mib),
-                gigabytes / seconds[0], gigabytes / seconds[1], gigabytes / seconds[2]);
+    for (std::size_t c = 0; c < kCollectives; ++c) {
+      const double own = median(ours[c]), other = median(theirs[c]);
+      std::printf(" %.2f", gigabytes / own);
+      if (cpu) std::printf(" (Gloo %.2f, %.1fx)", gigabytes / other, other / own);
+      std::printf(" |");
+    }
+    std::printf("\n");
   }
   return JobOutcome::kDone;
 }

@@ -30,13 +30,13 @@ double seconds_on_device(const std::function<void()>& work, int repeats) {
   return end->seconds_since(*start);
 }
 
+}  // namespace
+
 double median(std::vector<double> values) {
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
   std::nth_element(values.begin(), middle, values.end());
   return *middle;
 }
-
-}  // namespace
 
 std::vector<double> seconds_per_call(c10::Device device,
                                      const std::vector<std::function<void()>>& works,

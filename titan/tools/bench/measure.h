@@ -22,6 +22,9 @@ std::vector<double> seconds_per_call(c10::Device device,
 double seconds_per_call(c10::Device device, const std::function<void()>& work,
                         const MeasureOptions& options = {});
 
+/// Not of nothing.
+double median(std::vector<double> values);
+
 /// What the machine reaches at best; the other figures are shares of it.
 struct Ceilings {
   double copy_bytes_per_s = 0;       ///< of a large copy, bytes read and written

@@ -104,7 +104,8 @@ bool Examination::meet() {
       {.env = rank_,
        .device = device_,
        .init_timeout = std::chrono::seconds(config_.comm.init_timeout_seconds),
-       .train_timeout = std::chrono::seconds(config_.comm.train_timeout_seconds)});
+       .train_timeout = std::chrono::seconds(config_.comm.train_timeout_seconds),
+       .shared_memory = config_.comm.cpu_backend == "auto"});
   if (!group.ok()) {
     Section links{"links"};
     links.fail("ranks", message_of(group.status()),

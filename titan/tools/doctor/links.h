@@ -10,7 +10,7 @@
 
 namespace titan::doctor {
 
-/// Collective, of at least two ranks. Messages travel as training's do (NCCL or Gloo), clocks are
+/// Collective, of at least two ranks. Messages travel by NCCL or Gloo, clocks are
 /// compared through the store. Every rank gets all figures. Throws titan::Error where ranks do not
 /// answer.
 LinkFigures measure_links(const RankEnv& env, c10::Device device, parallel::Communicator& control);
