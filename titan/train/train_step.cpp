@@ -42,21 +42,24 @@ StatusOr<std::unique_ptr<TrainStep>> TrainStep::create(const TrainStepContext& c
 }
 
 Status TrainStep::build(const TrainStepContext& context) {
-  const auto& [config, spec, shape, mesh, open, device, encoder, batches, seed] = context;
-  TITAN_ASSIGN_OR_RETURN(model_, spec.build(config, shape, at::kMeta));
-  TITAN_ASSIGN_OR_RETURN(
-      objective_, spec.objective(config, shape, seed, encoder ? &encoder->encoder() : nullptr));
+  const JobConfig& config = context.config;
+  const ModelSpec& spec = context.spec;
+  const parallel::DeviceMesh& mesh = context.mesh;
+  const at::Device device = context.device;
+  TITAN_ASSIGN_OR_RETURN(model_, spec.build(config, context.shape, at::kMeta));
+  TITAN_ASSIGN_OR_RETURN(objective_, spec.objective(config, context.shape, context.seed,
+                                                    encoder_ ? &encoder_->encoder() : nullptr));
   TITAN_ASSIGN_OR_RETURN(const parallel::EngineOptions options,
                          parallel::engine_options(config, mesh, device));
   models::keep_float8_weights(*model_, config.training.compile && options.parameters.resident);
   engine_ = std::make_unique<parallel::ParallelEngine>(
-      split_into_units(*model_), parallel::open_mesh_groups(mesh, open), options);
-  engine_->parameters().initialize(*model_, seed);
+      split_into_units(*model_), parallel::open_mesh_groups(mesh, context.open), options);
+  engine_->parameters().initialize(*model_, context.seed);
   TITAN_RETURN_IF_ERROR(place_buffers(*model_, device));
   hooks_ = std::make_unique<parallel::TracedHooks>(*engine_);
   const auto& parallelize = spec.parallelize ? spec.parallelize : parallel::default_parallelize;
   TITAN_ASSIGN_OR_RETURN(runner_, parallelize(model_, mesh, config, hooks_.get()));
-  optim::AdamWOptions update = optim::adamw_options(config.optimizer, seed);
+  optim::AdamWOptions update = optim::adamw_options(config.optimizer, context.seed);
   if (device.is_cuda() && !ops::device_kernels())
     TITAN_RETURN_IF_ERROR(fit_to_device(config, options, update));
   optimizer_ = std::make_unique<optim::AdamW>(engine_->parameters().units(), std::move(update));
@@ -67,7 +70,7 @@ Status TrainStep::build(const TrainStepContext& context) {
       *engine_, [this](const BatchSource& next) { return iterate(next); },
       make_step_graph(config, device),
       GraphedStepOptions{.device = device,
-                         .accumulation = batches.accumulation,
+                         .accumulation = batches_.accumulation,
                          .with_copies = optimizer_->writes_copies(),
                          .may_fall_back = mesh.world_size() == 1});
   return ok_status();
