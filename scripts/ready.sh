@@ -21,6 +21,8 @@ titan_ready() {
   fi
   if [[ " $* " == *" all "* ]]; then stamp=build/.setup-tests options=(--with-tests); fi
   key=$(titan_setup_key)
+  # A folder of packages that was swept away (caches are) is fetched again.
+  if [[ -e build/.packages && ! -e $(<build/.packages)/environment.sh ]]; then rm -f build/.packages "$stamp"; fi
   if [[ ! -e $stamp || $(<"$stamp") != "$key" ]]; then
     scripts/setup.sh "${options[@]}" || return $?
     mkdir -p build && echo "$key" >"$stamp"

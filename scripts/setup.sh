@@ -63,9 +63,12 @@ apt_said() {
 # Without root: a folder of our own, which scripts/ready.sh then builds with.
 fetch_packages() {
   local prefix=$cache/packages wanted
-  with_tests=false
+  if [[ $with_tests == true ]]; then
+    say "without root, packages that tests alone need are left out ($(awk '$2 == "tests" {print $1}' scripts/packages.txt | paste -sd ' ')): those tests are skipped, and say why"
+    with_tests=false
+  fi
   if [[ -z $(missing_packages) ]]; then
-    say "system packages: all but those of some tests are installed"
+    say "system packages: all that a build needs are installed"
     return
   fi
   mapfile -t wanted < <(wanted_packages)
@@ -150,6 +153,7 @@ if [[ $packages == true ]]; then
   install_packages
   need_programs python3 cmake ninja pkg-config
 else
+  if [[ -e build/.packages ]]; then source "$(<build/.packages)/environment.sh"; fi
   need_programs python3
 fi
 find_libtorch
