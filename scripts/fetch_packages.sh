@@ -20,9 +20,15 @@ flock 9
 root=$folder/root run=$folder/run apt=$folder/apt log=$folder/log
 libraries=$root/usr/lib/$(dpkg --print-architecture | sed 's/amd64/x86_64/; s/arm64/aarch64/')-linux-gnu
 
-# What a build reads; written every time, since this script may be newer than the packages.
+# Standard input into a file, which keeps its time where nothing changes: builds look at it.
+write_new() {
+  cat >"$1.new"
+  if cmp -s "$1.new" "$1"; then rm "$1.new"; else mv "$1.new" "$1"; fi
+}
+
+# What a build reads; looked at every time, since this script may be newer than the packages.
 write_settings() {
-cat >"$folder/toolchain.cmake" <<CMAKE
+  write_new "$folder/toolchain.cmake" <<CMAKE
 # Written by scripts/fetch_packages.sh: compile and link against the packages in root/, run with the libraries in run/.
 set(CMAKE_SYSROOT "$root")
 set(CMAKE_C_COMPILER "$root/usr/bin/gcc")
@@ -35,7 +41,7 @@ set(CMAKE_BUILD_RPATH "$run")
 set(CMAKE_EXE_LINKER_FLAGS_INIT "-Wl,--disable-new-dtags")
 set(CMAKE_SHARED_LINKER_FLAGS_INIT "-Wl,--disable-new-dtags")
 CMAKE
-cat >"$folder/environment.sh" <<SHELL
+  write_new "$folder/environment.sh" <<SHELL
 # Written by scripts/fetch_packages.sh: what a build needs to see of root/. This machine's own programs come first.
 export PATH="\$PATH:$root/usr/bin"
 export LD_LIBRARY_PATH="$run\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}"
