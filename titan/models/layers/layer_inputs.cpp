@@ -44,11 +44,11 @@ LinearInput normed_for(const Readers& readers, at::Tensor& x, Residual& open, co
     auto [h, y] = ops::float8_residual_modulate_norm(x, closing.branch, closing.gate, norm,
                                                      modulation, *rounding);
     x = std::move(h);
-    return std::move(y);
+    return y;
   }
   auto [h, y] = ops::residual_modulate_norm(x, closing.branch, closing.gate, norm, modulation);
   x = std::move(h);
-  return std::move(y);
+  return y;
 }
 
 LinearInput gelu_for(const Linear& reader, const at::Tensor& x) {

@@ -4,9 +4,13 @@
 
 #include "titan/base/check.h"
 #include "titan/models/layers/float8_layer.h"
+#include "titan/ops/float8_input.h"
 #include "titan/ops/linear.h"
 
 namespace titan::models {
+
+LinearInput::LinearInput(const ops::Float8Input& x)
+    : rounded_(std::make_shared<const ops::Float8Input>(x)) {}
 
 const at::Tensor& LinearInput::tensor() const {
   TITAN_CHECK(!is_rounded(),

@@ -1,11 +1,14 @@
 // linear_input.h: what a linear layer multiplies.
 #pragma once
 
+#include <memory>
 #include <utility>
 
 #include <ATen/core/Tensor.h>
 
-#include "titan/ops/float8_input.h"
+namespace titan::ops {
+struct Float8Input;
+}
 
 namespace titan::models {
 
@@ -13,18 +16,21 @@ namespace titan::models {
 /// (layers/layer_inputs.h). Made from either without a word, so layers take tensors as ever.
 class LinearInput {
  public:
-  LinearInput(at::Tensor x) : tensor_(std::move(x)) {}         // NOLINT(google-explicit-*)
-  LinearInput(ops::Float8Input x) : rounded_(std::move(x)) {}  // NOLINT(google-explicit-*)
+  /// A tensor [..., in].
+  LinearInput(at::Tensor x) : tensor_(std::move(x)) {}  // NOLINT(google-explicit-*)
+  /// A rounded one.
+  LinearInput(const ops::Float8Input& x);  // NOLINT(google-explicit-*)
 
-  bool is_rounded() const { return rounded_.values.defined(); }
+  /// Which of the two it is.
+  bool is_rounded() const { return rounded_ != nullptr; }
   /// Throws titan::Error where it is rounded: the numbers are not there any more.
   const at::Tensor& tensor() const;
   /// Where it is rounded.
-  const ops::Float8Input& rounded() const { return rounded_; }
+  const ops::Float8Input& rounded() const { return *rounded_; }
 
  private:
   at::Tensor tensor_;
-  ops::Float8Input rounded_;
+  std::shared_ptr<const ops::Float8Input> rounded_;
 };
 
 }  // namespace titan::models
