@@ -83,7 +83,7 @@ SharedSteps::~SharedSteps() {
 }
 
 void SharedSteps::meet(std::chrono::steady_clock::time_point deadline) {
-  TITAN_CHECK(broken_.empty(), "the group is broken: ", broken_);
+  if (!broken_.empty()) throw Error("the group is broken: " + broken_);
   RankLine& own = line(rank_);
   // Sequentially consistent, as is the sleeper's count: either it sees the new step or is seen.
   own.step.store(step_);
@@ -120,24 +120,25 @@ void SharedSteps::wait_for(int rank, std::chrono::steady_clock::time_point deadl
   other.waiting.fetch_sub(1);
 }
 
-/// Why another rank may never come.
+/// Throws where another rank will never come, or has not in time.
 void SharedSteps::check(int rank, std::chrono::steady_clock::time_point deadline) {
   RankLine& other = line(rank);
-  TITAN_CHECK(!interrupted_.load(), "closed while waiting for rank ", rank);
-  TITAN_CHECK(other.left.load() == 0, "rank ", rank, " has left");
+  if (interrupted_.load()) throw Error(str_cat("closed while waiting for rank ", rank));
+  if (other.left.load() != 0) throw Error(str_cat("rank ", rank, " has left"));
   int& descriptor = processes_[static_cast<std::size_t>(rank)];
   const std::uint32_t process = other.process.load();
+  bool ended = false;
   if (descriptor < 0 && process != 0) {
     descriptor = static_cast<int>(::syscall(SYS_pidfd_open, process, 0));
-    TITAN_CHECK(descriptor >= 0 || errno != ESRCH, "the process of rank ", rank, " (", process,
-                ") has ended");
+    ended = descriptor < 0 && errno == ESRCH;
   }
   if (descriptor >= 0) {
-    pollfd ended{.fd = descriptor, .events = POLLIN, .revents = 0};
-    TITAN_CHECK(::poll(&ended, 1, 0) != 1, "the process of rank ", rank, " (", process,
-                ") has ended");
+    pollfd end{.fd = descriptor, .events = POLLIN, .revents = 0};
+    ended = ::poll(&end, 1, 0) == 1;
   }
-  TITAN_CHECK(std::chrono::steady_clock::now() < deadline, "rank ", rank, " did not come in time");
+  if (ended) throw Error(str_cat("the process of rank ", rank, " (", process, ") has ended"));
+  if (std::chrono::steady_clock::now() >= deadline)
+    throw Error(str_cat("rank ", rank, " did not come in time"));
 }
 
 }  // namespace titan::parallel

@@ -23,8 +23,7 @@ namespace titan::parallel {
 class SharedSteps {
  public:
   static std::size_t segment_bytes(int size, std::size_t slot_bytes);
-  /// `segment` has segment_bytes(size, slot_bytes). Throws titan::Error where the system cannot
-  /// watch other processes.
+  /// `segment` has segment_bytes(size, slot_bytes).
   SharedSteps(std::unique_ptr<SharedSegment> segment, int rank, int size, std::size_t slot_bytes);
   /// Tells the others that this rank has left.
   ~SharedSteps();
