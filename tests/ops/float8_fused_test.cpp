@@ -297,6 +297,11 @@ TEST_CASE("fused operations run on shapes alone", "[ops]") {
 TEST_CASE("fused operations on a GPU give the bits of the two apart", "[cuda]") {
   if (!testing::has_cuda()) TITAN_SKIP("no CUDA device, or libtitan_cuda.so is not loaded");
   at::manual_seed(14);
+  // LibTorch's attention adds up its gradients in any order otherwise.
+  struct Deterministic {
+    Deterministic() { at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/true); }
+    ~Deterministic() { at::globalContext().setDeterministicAlgorithms(false, false); }
+  } const deterministic;
   check_all(at::kCUDA);
 }
 
