@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "titan/parallel/host_reduce.h"
+#include "titan/parallel/stream_copy.h"
 
 namespace titan::parallel {
 namespace {
@@ -54,6 +55,7 @@ std::vector<const std::byte*> parts_of(const SharedSteps& steps, const std::byte
 }
 
 constexpr std::int64_t kFewBytes = 4096;
+constexpr std::int64_t kCachedBytes = 8 << 20;  // of a result that its rank may find in a cache
 
 /// Every rank reduces everything: one meeting instead of two, for what is over in no time.
 void all_reduce_few(SharedSteps& steps, Reduction reduction, c10::ScalarType type, std::byte* data,
@@ -102,13 +104,18 @@ void all_reduce(SharedSteps& steps, Reduction reduction, c10::ScalarType type, s
 void all_gather(SharedSteps& steps, std::byte* whole, const std::byte* part, std::int64_t bytes,
                 Deadline deadline) {
   const auto most = static_cast<std::int64_t>(steps.slot_bytes());
+  const bool large = bytes * steps.size() >= kCachedBytes;
+  const auto place = [large](std::byte* to, const std::byte* from, std::int64_t length) {
+    if (large && to != from) return stream_copy(to, from, static_cast<std::size_t>(length));
+    copy_bytes(to, from, length);
+  };
   for (std::int64_t first = 0; first < bytes; first += most) {
     const std::int64_t length = length_at(first, bytes, most);
     copy_bytes(steps.own_slot(), part + first, length);
-    copy_bytes(whole + steps.rank() * bytes + first, part + first, length);
+    place(whole + steps.rank() * bytes + first, part + first, length);
     steps.meet(deadline);
     for (int r = 0; r < steps.size(); ++r)
-      if (r != steps.rank()) copy_bytes(whole + r * bytes + first, steps.slot(r), length);
+      if (r != steps.rank()) place(whole + r * bytes + first, steps.slot(r), length);
     steps.end_step();
   }
 }
