@@ -204,14 +204,33 @@ TEST_CASE("A config file that would end the process is refused", "[config]") {
     const auto loaded = load_config({"--config", path});
     return loaded.ok() ? std::string() : titan::message_of(loaded.status());
   };
+  const auto many = [](int times, const std::string& text) {
+    std::string all;
+    for (int i = 0; i < times; ++i) all += text;
+    return all;
+  };
   // Each part of a key becomes a table in a table, which the TOML library ends by recursion.
-  std::string parts;
-  for (int i = 0; i < 200'000; ++i) parts += ".a";
-  for (const std::string& text : {"\na" + parts + " = 1\n", "\n[a" + parts + "]\n"})
+  const std::string parts = many(200'000, ".a"), quoted = many(200'000, R"(."=".',')");
+  const std::string hidden =
+      R"(x = "a\"" # it's ")" + std::string("\n");  // quotes that open nothing
+  for (const std::string& text :
+       {"\na" + parts + " = 1\n", "\n[a" + parts + "]\n", "\na" + quoted + " = 1\n",
+        hidden + "a" + quoted + " = 1\n", "x = ''''\na''''', a" + quoted + " = 1\n"})
     CHECK_THAT(refusal(scratch.write("deep.toml", text)),
                Catch::Matchers::Contains("deep.toml:2") &&
                    Catch::Matchers::Contains("a key of more than 200 parts"));
+  // 200 parts in each of many tables.
+  const std::string tables = "x = " + many(250, "{" + many(190, "a.") + "a = ") + "1";
+  CHECK_THAT(refusal(scratch.write("tables.toml", tables + std::string(250, '}') + "\n")),
+             Catch::Matchers::Contains("more than 32 lists and tables in each other"));
   CHECK_THAT(refusal(scratch.write("list.toml", "x = " + std::string(200'000, '[') + "\n")),
              Catch::Matchers::Contains("list.toml:1"));
+  // A table below a long name repeats it: 190 of these would take gigabytes.
+  const std::string name(1 << 20, 'b');
+  CHECK_THAT(refusal(scratch.write("long.toml", "[" + name + many(190, ".a") + "]\n")),
+             Catch::Matchers::Contains("a key of more than 256 letters"));
+  // Dots in a text are no parts.
+  CHECK(refusal(scratch.write("dots.toml", "[model.args]\nx = \"" + std::string(999, '.') + "\"\n"))
+            .empty());
   CHECK_THAT(refusal("/dev/zero"), Catch::Matchers::Contains("/dev/zero is longer than 16 MiB"));
 }

@@ -6,8 +6,13 @@
 #define TOML_EXCEPTIONS 0
 #include <toml++/toml.h>
 
+#include "titan/config/toml_nesting.h"
+
 namespace titan::config {
 namespace {
+
+/// Each table below a name repeats it: without a limit 16 MiB of TOML take hundreds of times that.
+constexpr std::size_t kLongestKey = 256;
 
 class Reader {
  public:
@@ -18,7 +23,10 @@ class Reader {
       const std::string key = prefix + std::string(name.str());
       const std::string place = place_of(name.source());
       const toml::table* inner = node.as_table();
-      if (inner == nullptr) {
+      if (key.size() > kLongestKey) {
+        result_.problems.push_back(
+            {place, key.substr(0, 40) + "...", "a key of more than 256 letters"});
+      } else if (inner == nullptr) {
         read_value(node, key, place, name.source().begin.line);
       } else {
         result_.sections.emplace_back(key, place);
@@ -91,27 +99,11 @@ std::string error_text(const toml::parse_error& error) {
   return twice ? "duplicate key or section: " + text : "TOML syntax: " + text;
 }
 
-/// The first line whose dotted key, or name of a table, has more parts than any of ours by far; 0 =
-/// none. The library makes a table in a table of each part and ends them by recursion.
-std::size_t line_of_deep_key(const std::string& text) {
-  constexpr int kMostDots = 200;
-  int dots = 0;
-  std::size_t line = 1;
-  for (const char letter : text) {
-    if (letter == '\n') ++line;
-    dots = std::string_view("\n,=[]{}").find(letter) != std::string_view::npos
-               ? 0
-               : dots + (letter == '.');
-    if (dots > kMostDots) return line;
-  }
-  return 0;
-}
-
 }  // namespace
 
 StatusOr<TomlSettings> read_toml(const std::string& text, const std::string& file_name) {
-  if (const std::size_t line = line_of_deep_key(text); line != 0)
-    return to_status({{str_cat(file_name, ":", line), "", "a key of more than 200 parts"}});
+  if (const DeepLine deep = find_deep_line(text); deep.line != 0)
+    return to_status({{str_cat(file_name, ":", deep.line), "", deep.text}});
   const toml::parse_result parsed =
       toml::parse(std::string_view(text), std::string_view(file_name));
   if (!parsed) {
