@@ -1,6 +1,8 @@
 #include "titan/data/row_shards.h"
 
+#include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -71,6 +73,11 @@ struct Index {
   std::vector<std::pair<std::string, int64_t>> files;
 };
 
+/// 0, which no size is, for what is no whole number: JSON's 1e30 is no int64_t.
+int64_t whole_or_zero(const nlohmann::json& number) {
+  return number.is_number_integer() ? number.get<int64_t>() : 0;
+}
+
 StatusOr<Index> read_index(const fs::path& path) {
   TITAN_ASSIGN_OR_RETURN(const std::string text, read_file(path.string(), /*max_bytes=*/64 << 20));
   if (nests_too_deep(text))
@@ -81,24 +88,28 @@ StatusOr<Index> read_index(const fs::path& path) {
   try {
     const nlohmann::json json = nlohmann::json::parse(text);
     Index index;
-    const bool numbered = json.at("version").is_number_integer();
-    if (numbered) index.version = json["version"].get<int>();
-    if (json.at("format") != kRowShardsFormat ||
-        (index.version != kRowShardsVersion && index.version != kCodedRowShardsVersion))
+    index.version = json.at("version") == kRowShardsVersion     ? kRowShardsVersion
+                    : json["version"] == kCodedRowShardsVersion ? kCodedRowShardsVersion
+                                                                : 0;
+    if (json.at("format") != kRowShardsFormat || index.version == 0)
       return data_loss("[rows] ", path.string(), ": not ", kRowShardsFormat, " of version ",
                        kRowShardsVersion, " or ", kCodedRowShardsVersion);
     for (std::size_t i = 0; i < kNumEncodedFields; ++i) {
-      json.at("fields").at(kEncodedFields[i]).get_to(index.shapes[i]);
+      const nlohmann::json& shape = json.at("fields").at(kEncodedFields[i]);
+      if (shape.is_array())
+        std::transform(shape.begin(), shape.end(), std::back_inserter(index.shapes[i]),
+                       whole_or_zero);
       int64_t count = 1;
-      for (const int64_t size : index.shapes[i]) {
-        if (size < 1 || size > kMaxSize || (count *= size) > kMaxRecord)
-          return data_loss("[rows] ", path.string(), ": impossible shape of '", kEncodedFields[i],
-                           "' ", shape_text(index.shapes[i]));
-      }
+      bool possible = !index.shapes[i].empty();  // a text has a width at least
+      for (const int64_t size : index.shapes[i])
+        possible = possible && size >= 1 && size <= kMaxSize && (count *= size) <= kMaxRecord;
+      if (!possible)
+        return data_loss("[rows] ", path.string(), ": impossible shape of '", kEncodedFields[i],
+                         "' ", shape_text(index.shapes[i]));
     }
     for (const nlohmann::json& file : json.at("files")) {
       const auto name = file.at("name").get<std::string>();
-      const auto rows = file.at("rows").get<int64_t>();
+      const int64_t rows = whole_or_zero(file.at("rows"));
       if (rows < 1 || name.empty() || fs::path(name).filename() != fs::path(name) || name == "..")
         return data_loss("[rows] ", path.string(), ": impossible file ('", name, "', ", rows,
                          " rows)");
