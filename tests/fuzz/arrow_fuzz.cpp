@@ -4,7 +4,7 @@
 #include "tests/fuzz/fuzz_target.h"
 #include "titan/io/arrow_stream.h"
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+TITAN_FUZZ_INPUT(arrow) {
   using namespace titan;
   static fuzz::MemoryFile file;
   const StatusOr<ArrowStreamFile> stream = ArrowStreamFile::open(file.fill(data, size));

@@ -23,7 +23,7 @@ std::string with_checksum(const std::string& text) {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+TITAN_FUZZ_INPUT(checkpoint) {
   using namespace titan;
   const std::string text(reinterpret_cast<const char*>(data), size);
   (void)checkpoint::index_from_json(text, "index.json");

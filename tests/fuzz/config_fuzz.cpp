@@ -9,7 +9,7 @@
 #include "titan/config/render.h"
 #include "titan/config/toml_reader.h"
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+TITAN_FUZZ_INPUT(config) {
   using namespace titan;
   static fuzz::MemoryFile file;
   fuzz::Parts parts(data, size);

@@ -1,7 +1,7 @@
-// fuzz_target.h: what the fuzz targets share. A target is one file with one
-// LLVMFuzzerTestOneInput(): it hands arbitrary bytes to a reader of files and uses whatever the
-// reader accepts. Refusing is fine; a crash, a hang, an exception that is not documented, memory
-// without bound or a value that breaks the reader's promise (TITAN_FUZZ_CHECK) is a finding.
+// fuzz_target.h: what the fuzz targets share. A target is one file with one TITAN_FUZZ_INPUT(): it
+// hands arbitrary bytes to a reader of files and uses whatever the reader accepts. Refusing is
+// fine; a crash, a hang, an exception that is not documented, memory without bound or a value that
+// breaks the reader's promise (TITAN_FUZZ_CHECK) is a finding.
 #pragma once
 
 #include <sys/mman.h>
@@ -21,6 +21,16 @@
       std::abort();                                                                        \
     }                                                                                      \
   } while (false)
+
+/// Begins a target's one function. libFuzzer knows it by its own name, one in a program; all of
+/// them together are fuzz_test.cpp.
+#ifdef TITAN_FUZZ_TEST
+#define TITAN_FUZZ_INPUT(name) \
+  extern "C" int titan_fuzz_##name(const std::uint8_t* data, std::size_t size)
+#else
+#define TITAN_FUZZ_INPUT(name) \
+  extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size)
+#endif
 
 namespace titan::fuzz {
 
@@ -85,5 +95,3 @@ class Parts {
 };
 
 }  // namespace titan::fuzz
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);

@@ -5,7 +5,7 @@
 #include "titan/io/image_orientation.h"
 #include "titan/io/png_text.h"
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+TITAN_FUZZ_INPUT(image) {
   using namespace titan;
   const std::span<const std::uint8_t> bytes(data, size);
   (void)exif_orientation(bytes);

@@ -61,6 +61,9 @@ def config():
     line = b"--training.steps=3\n--model.args.dim\n64\n--ema.no-enable\n--no_ema.enable\n--optimizer.betas=[0.9, 0.95]\n--help"
     put("config", "line", b"[training]\nsteps = 1e3\nseed = 0x10\n[parallelism]\ndp_shard = -1\n" + CUT + line)
     put("config", "kinds", b'a.b = [1, "x", 1.5, true]\nd = 2020-01-01\nt = {k = {m = 1}}\n[[model.args]]\nz = inf\n')
+    put("config", "quoted-parts", b"a" + b'."=".\',\'' * 150 + b" = 1\n")
+    put("config", "nested-tables", b"x = " + b"{a.b = " * 33 + b"1" + b"}" * 33 + b"\n")
+    put("config", "quotes", b'x = "a\\"" # it\'s "\ny = \'\'\'\'\na\'\'\'\'\'\nz."\\u0041".b = """\\\n "" """\n')
 
 
 def images():
@@ -162,6 +165,14 @@ def row_shards():
         else:
             rows = {"data": ("U8", [128], bytes(range(128))), "places": ("I64", [2, 3], struct.pack("<6q", 0, 24, 64, 0, 24, 64))}
         put("row_shards", f"version-{version}", json.dumps(index).encode() + CUT + safetensors(rows | tags))
+    # Texts as 16 equal bytes of zstd (a frame of one block that repeats a byte); then of no dimensions, two bytes in all.
+    for name, shape, size in (("coded", [2, 4], 16), ("no-dimensions", [], 2)):
+        frame = b"\x28\xb5\x2f\xfd\x20" + bytes([size]) + ((size << 3) | 3).to_bytes(3, "little") + b"\x2a"
+        data = (frame + bytes(range(128)))[:128]
+        text = len(frame) if shape else 1  # shorter than the values: coded
+        index["fields"] = fields | {"t5_encodings": shape}
+        rows = {"data": ("U8", [128], data), "places": ("I64", [2, 3], struct.pack("<6q", 0, text + 8, 64, 0, text + 8, 64))}
+        put("row_shards", name, json.dumps(index).encode() + CUT + safetensors(rows | tags))
 
 
 def tokenizers():

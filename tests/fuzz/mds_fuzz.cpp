@@ -21,7 +21,7 @@ void read_value(const titan::MdsValue& value) {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+TITAN_FUZZ_INPUT(mds) {
   using namespace titan;
   static fuzz::MemoryFile file;
   fuzz::Parts parts(data, size);

@@ -4,7 +4,7 @@
 #include "tests/fuzz/fuzz_target.h"
 #include "titan/io/npy.h"
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+TITAN_FUZZ_INPUT(npy) {
   using namespace titan;
   const std::span<const std::byte> blob(reinterpret_cast<const std::byte*>(data), size);
   const StatusOr<NpyHeader> header = parse_npy(blob);

@@ -23,7 +23,7 @@ const fs::path& folder() {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+TITAN_FUZZ_INPUT(row_shards) {
   using namespace titan;
   fuzz::Parts parts(data, size);
   std::ofstream(folder() / kRowShardsIndex, std::ios::binary) << parts.next();

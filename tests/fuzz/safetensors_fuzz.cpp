@@ -2,7 +2,7 @@
 #include "tests/fuzz/fuzz_target.h"
 #include "titan/io/safetensors.h"
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+TITAN_FUZZ_INPUT(safetensors) {
   using namespace titan;
   static fuzz::MemoryFile file;
   const StatusOr<SafetensorsFile> opened = SafetensorsFile::open(file.fill(data, size));

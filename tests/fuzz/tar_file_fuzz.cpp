@@ -43,7 +43,7 @@ void read_all(const std::string& path) {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+TITAN_FUZZ_INPUT(tar_file) {
   const fs::path tar = folder() / "a.tar", index = folder() / ".a.tar.index";
   titan::fuzz::Parts parts(data, size);
   const std::string first = parts.next();

@@ -4,7 +4,7 @@
 #include "titan/io/tar_index.h"
 #include "titan/io/tar_scan.h"
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+TITAN_FUZZ_INPUT(tar) {
   using namespace titan;
   static fuzz::MemoryFile memory;
   const std::string& path = memory.fill(data, size);

@@ -37,7 +37,7 @@ const titan::UnigramModel& unigram() {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+TITAN_FUZZ_INPUT(tokenizer) {
   using namespace titan;
   const std::string text(reinterpret_cast<const char*>(data), size);
   std::vector<std::int64_t> ids(77);

@@ -5,7 +5,7 @@
 #include "tests/fuzz/fuzz_target.h"
 #include "titan/io/torch_file.h"
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+TITAN_FUZZ_INPUT(torch_file) {
   using namespace titan;
   const std::span<const std::byte> bytes(reinterpret_cast<const std::byte*>(data), size);
   (void)looks_like_torch_file(bytes);

@@ -22,7 +22,7 @@ void encode(const titan::StatusOr<std::shared_ptr<const titan::Tokenizer>>& open
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+TITAN_FUZZ_INPUT(vocabulary) {
   using namespace titan;
   static fuzz::MemoryFile first, second;
   if (size == 0) return 0;
