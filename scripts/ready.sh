@@ -46,7 +46,10 @@ titan_ready() {
 
 # In a pipe: one line for every tenth of a real build, and whatever a compiler says.
 titan_build_lines() {
-  awk '
+  local options=()
+  # Debian's awk reads a pipe by the block: the lines of half an hour would come at its end.
+  if [[ $(readlink -f "$(command -v awk)") == *mawk ]]; then options=(-W interactive); fi
+  awk "${options[@]}" '
     /^ninja: (Entering directory|no work to do)/ || /^-- / || /^\[[0-9]+\/[0-9]+\] Re-/ { next }
     /^\[[0-9]+\/[0-9]+\] / {
       split(substr($1, 2), at, /[\/\]]/)
