@@ -9,7 +9,7 @@ TEST_CASE("A name from a file neither floods nor steers the terminal", "[base]")
   CHECK(printable("blocks.0.w") == "blocks.0.w");
   CHECK(printable("a\x1b[2Jb\nc\x7f") == "a?[2Jb?c?");
   CHECK(printable("größer") == "größer");
-  CHECK(printable(std::string(90, 'x')) == std::string(80, 'x') + "...");
+  CHECK(printable(std::string(90, 'x')) == std::string(80, 'x').append("..."));
   CHECK(printable(std::string(80, 'x')) == std::string(80, 'x'));
   CHECK(printable("") == "");
 }
