@@ -2,7 +2,9 @@
 # Packages without root: fetched by a user who has neither root nor sudo, compiled against, run with.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-if ! command -v apt-get >/dev/null || ! command -v cmake >/dev/null; then echo "skipped: no apt-get"; exit 77; fi
+for program in apt-get cmake; do
+  if ! command -v "$program" >/dev/null; then echo "skipped: no $program"; exit 77; fi
+done
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 as_user=(env)

@@ -274,7 +274,7 @@ def main(folder):
     program = find_chromium()
     if program is None:
         watched(None, folder)
-        print("skipped: no chromium (scripts/setup.sh installs it); the pages were written but not looked at")
+        print("skipped: no chromium (scripts/setup.sh --with-tests installs it, as root); the pages were written but not looked at")
         return 77
     with Browser(program) as browser:
         in_browser(browser, folder, run)

@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 export TITAN_BIN=$1 PATH=$PATH:/usr/sbin
 for program in slurmctld slurmd munged; do
-  if ! command -v "$program" >/dev/null; then echo "skipped: $program is not installed (scripts/setup.sh --with-tests)"; exit 77; fi
+  if ! command -v "$program" >/dev/null; then echo "skipped: $program is not installed (scripts/setup.sh --with-tests, as root)"; exit 77; fi
 done
 # Ranks of ours must not think that they are those of a cluster this test itself may run in.
 for name in $(compgen -v | grep -E '^(SLURM|SBATCH|SRUN|SALLOC)_' || true); do unset "$name"; done

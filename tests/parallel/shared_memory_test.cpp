@@ -58,27 +58,6 @@ void run_all(Communicator& group, int64_t count, at::ScalarType dtype, Results& 
   group.broadcast_(mine.root, ranks - 1);
 }
 
-std::vector<std::string> messages_of(int ranks, std::chrono::milliseconds timeout,
-                                     const std::function<void(Communicator&)>& body) {
-  std::vector<std::string> messages(static_cast<std::size_t>(ranks));
-  try {
-    titan::testing::run_ranks(
-        ranks,
-        [&](Communicator& group) {
-          const auto rank = static_cast<std::size_t>(group.rank());
-          try {
-            body(group);
-          } catch (const titan::Error& error) {
-            messages[rank] = error.what();
-          }
-          throw std::runtime_error("no barrier at the end");
-        },
-        timeout);
-  } catch (const std::runtime_error&) {
-  }
-  return messages;
-}
-
 }  // namespace
 
 TEST_CASE("Collectives through shared memory give the sums of their ranks in order, bit by bit",
@@ -150,24 +129,27 @@ TEST_CASE("Many collectives under way, waited for late and out of order, keep to
 TEST_CASE("A rank that does not come is named, and the group is broken from then on",
           "[parallel]") {
   std::string later;
-  const auto messages = messages_of(3, std::chrono::milliseconds(300), [&](Communicator& group) {
-    if (group.rank() == 1) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(900));
-      return;
-    }
-    try {
-      group.barrier();
-    } catch (const titan::Error&) {
-      if (group.rank() == 0) {
+  const auto messages = titan::testing::errors_of_ranks(
+      3,
+      [&](Communicator& group) {
+        if (group.rank() == 1) {
+          std::this_thread::sleep_for(std::chrono::milliseconds(900));
+          return;
+        }
         try {
           group.barrier();
-        } catch (const titan::Error& error) {
-          later = error.what();
+        } catch (const titan::Error&) {
+          if (group.rank() == 0) {
+            try {
+              group.barrier();
+            } catch (const titan::Error& error) {
+              later = error.what();
+            }
+          }
+          throw;
         }
-      }
-      throw;
-    }
-  });
+      },
+      std::chrono::milliseconds(300));
   for (const int rank : {0, 2})
     CHECK_THAT(messages[static_cast<std::size_t>(rank)],
                Catch::Matchers::Contains("rank 1 did not come in time"));
@@ -176,9 +158,12 @@ TEST_CASE("A rank that does not come is named, and the group is broken from then
 
 TEST_CASE("A rank that has left is not waited for", "[parallel]") {
   const auto begin = std::chrono::steady_clock::now();
-  const auto messages = messages_of(2, std::chrono::seconds(20), [&](Communicator& group) {
-    if (group.rank() == 0) group.barrier();  // rank 1 closes its side
-  });
+  const auto messages = titan::testing::errors_of_ranks(
+      2,
+      [&](Communicator& group) {
+        if (group.rank() == 0) group.barrier();  // rank 1 closes its side
+      },
+      std::chrono::seconds(20));
   CHECK_THAT(messages[0], Catch::Matchers::Contains("rank 1 has left"));
   CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(5));
 }

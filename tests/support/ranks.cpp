@@ -10,6 +10,7 @@
 #include <torch/csrc/distributed/c10d/HashStore.hpp>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 
+#include "titan/base/check.h"
 #include "titan/parallel/backend_registry.h"
 
 namespace titan::testing {
@@ -67,6 +68,21 @@ void run_ranks(int num_ranks, const std::function<void(parallel::Communicator&)>
     communicator.barrier();
     communicator.close();
   });
+}
+
+std::vector<std::string> errors_of_ranks(int num_ranks,
+                                         const std::function<void(parallel::Communicator&)>& body,
+                                         std::chrono::milliseconds timeout) {
+  std::vector<std::string> messages(static_cast<std::size_t>(num_ranks));
+  run_threads(num_ranks, [&](int rank, const Store& store) {
+    parallel::Communicator communicator = connect(store, "test", rank, num_ranks, timeout);
+    try {
+      body(communicator);
+    } catch (const Error& error) {
+      messages[static_cast<std::size_t>(rank)] = error.what();
+    }
+  });
+  return messages;
 }
 
 void run_mesh(

@@ -1,18 +1,14 @@
 #include "titan/parallel/shared_memory_backend.h"
 
 #include <atomic>
-#include <condition_variable>
-#include <deque>
-#include <exception>
 #include <functional>
 #include <memory>
-#include <mutex>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "titan/base/check.h"
 #include "titan/base/log.h"
+#include "titan/parallel/call_queue.h"
 #include "titan/parallel/host_reduce.h"
 #include "titan/parallel/shared_collectives.h"
 
@@ -23,88 +19,6 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kMostRanks = 64;
 constexpr std::size_t kSlotBytes = std::size_t{1} << 19;  // what all ranks move fits their caches
-
-/// Calls one after another, by a thread of its own or by one that waits for a call: that saves the
-/// way to the other thread and back.
-class CallQueue {
- public:
-  struct Call {
-    std::function<void()> work;
-    bool done = false;
-    std::exception_ptr error = {};
-  };
-
-  CallQueue() : thread_([this] { serve(); }) {}
-  ~CallQueue() {
-    {
-      const std::lock_guard lock(mutex_);
-      stop_ = true;
-    }
-    changed_.notify_all();
-    thread_.join();
-  }
-  CallQueue(const CallQueue&) = delete;
-  CallQueue& operator=(const CallQueue&) = delete;
-
-  std::shared_ptr<Call> add(std::function<void()> work) {
-    auto call = std::make_shared<Call>(Call{.work = std::move(work)});
-    {
-      const std::lock_guard lock(mutex_);
-      waiting_.push_back(call);
-    }
-    changed_.notify_all();
-    return call;
-  }
-  /// Returns when the call is done; throws what it threw.
-  void wait(const Call& call) {
-    std::unique_lock lock(mutex_);
-    while (!call.done) {
-      if (!running_ && !waiting_.empty()) {
-        run_next(lock);
-      } else {
-        changed_.wait(lock);
-      }
-    }
-    if (call.error) std::rethrow_exception(call.error);
-  }
-  bool done(const Call& call) {
-    const std::lock_guard lock(mutex_);
-    return call.done;
-  }
-
- private:
-  void serve() {
-    std::unique_lock lock(mutex_);
-    while (true) {
-      changed_.wait(lock, [&] { return stop_ || (!running_ && !waiting_.empty()); });
-      if (stop_) return;
-      run_next(lock);
-    }
-  }
-  void run_next(std::unique_lock<std::mutex>& lock) {
-    const std::shared_ptr<Call> call = std::move(waiting_.front());
-    waiting_.pop_front();
-    running_ = true;
-    lock.unlock();
-    try {
-      call->work();
-    } catch (...) {
-      call->error = std::current_exception();
-    }
-    lock.lock();
-    call->work = {};  // the tensors that it held
-    call->done = true;
-    running_ = false;
-    changed_.notify_all();
-  }
-
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<std::shared_ptr<Call>> waiting_;
-  bool running_ = false;
-  bool stop_ = false;
-  std::thread thread_;
-};
 
 Reduction reduction_of(const c10d::ReduceOp& op) {
   if (op == c10d::ReduceOp::SUM) return Reduction::kSum;

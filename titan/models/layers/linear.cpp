@@ -18,6 +18,11 @@ const at::Tensor& LinearInput::tensor() const {
   return tensor_;
 }
 
+const ops::Float8Input& LinearInput::rounded() const {
+  TITAN_CHECK(is_rounded(), "[model] this input was not rounded to 8 bits");
+  return *rounded_;
+}
+
 Linear::Linear(int64_t in_features, int64_t out_features, Bias with_bias,
                const at::TensorOptions& options) {
   weight = register_parameter("weight", at::empty({out_features, in_features}, options));

@@ -25,8 +25,8 @@ class LinearInput {
   bool is_rounded() const { return rounded_ != nullptr; }
   /// Throws titan::Error where it is rounded: the numbers are not there any more.
   const at::Tensor& tensor() const;
-  /// Where it is rounded.
-  const ops::Float8Input& rounded() const { return *rounded_; }
+  /// Throws titan::Error where it is a tensor.
+  const ops::Float8Input& rounded() const;
 
  private:
   at::Tensor tensor_;
