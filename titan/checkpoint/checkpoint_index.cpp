@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "titan/base/hash.h"
+#include "titan/io/json_as.h"
 
 namespace titan::checkpoint {
 namespace {
@@ -32,11 +33,11 @@ Json json_of(const StoredTensor& tensor, const std::string& key) {
 StoredTensor tensor_of(const Json& json, const std::string& key) {
   StoredTensor tensor;
   json.at("dtype").get_to(tensor.dtype);
-  json.at("shape").get_to(tensor.shape);
+  json_to(json.at("shape"), tensor.shape);
   for (const Json& entry : json.at("fragments")) {
     tensor.fragments.push_back({entry.at("file"), entry.value("tensor", key),
-                                entry.at("offset").get<int64_t>(),
-                                entry.at("length").get<int64_t>()});
+                                json_as<int64_t>(entry.at("offset")),
+                                json_as<int64_t>(entry.at("length"))});
   }
   return tensor;
 }
@@ -51,18 +52,18 @@ Json json_of(const StoredFile& file) {
 }
 
 StoredFile file_of(const Json& json) {
-  StoredFile file{json.at("bytes").get<uint64_t>(), json.at("xxh3_128").get<std::string>()};
-  file.block_bytes = json.value("block_bytes", uint64_t{0});
+  StoredFile file{json_as<uint64_t>(json.at("bytes")), json.at("xxh3_128").get<std::string>()};
+  if (json.contains("block_bytes")) json_to(json.at("block_bytes"), file.block_bytes);
   file.blocks = json.value("blocks_xxh3_128", std::string());
   return file;
 }
 
 CheckpointIndex index_of(const Json& json) {
   CheckpointIndex index;
-  json.at("step").get_to(index.meta.step);
-  json.at("cursor").get_to(index.meta.cursor);
-  json.at("seed").get_to(index.meta.seed);
-  json.at("world_size").get_to(index.meta.world_size);
+  json_to(json.at("step"), index.meta.step);
+  json_to(json.at("cursor"), index.meta.cursor);
+  json_to(json.at("seed"), index.meta.seed);
+  json_to(json.at("world_size"), index.meta.world_size);
   json.at("fingerprints").get_to(index.meta.fingerprints);
   for (const auto& [name, file] : json.at("files").items()) index.files[name] = file_of(file);
   for (const auto& [key, tensor] : json.at("tensors").items())
@@ -157,7 +158,7 @@ StatusOr<CheckpointIndex> index_from_json(const std::string& text, const std::st
   try {
     if (json.at("format") != kFormat)
       return data_loss("[checkpoint] ", speaker, " is no checkpoint of titan");
-    const int64_t version = json.at("version").get<int64_t>();
+    const int64_t version = json_as<int64_t>(json.at("version"));
     if (version > CheckpointIndex::kVersion)
       return failed_precondition("[checkpoint] ", speaker,
                                  " was written by a newer titan (version ", version,

@@ -48,7 +48,7 @@ int64_t samples_of(const MllogValue& object) {
   const auto metadata = object.find("metadata");
   if (metadata == object.end() || !metadata->is_object()) return 0;
   const auto samples = metadata->find("samples_count");
-  return samples == metadata->end() || !samples->is_number() ? 0 : samples->get<int64_t>();
+  return samples == metadata->end() || !samples->is_number_integer() ? 0 : samples->get<int64_t>();
 }
 
 }  // namespace

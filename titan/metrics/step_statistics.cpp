@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "titan/io/atomic_file.h"
+#include "titan/io/json_as.h"
 
 namespace titan::metrics {
 namespace {
@@ -60,10 +61,10 @@ struct Reader {
   const Json& json;
   template <class Field>
   void operator()(const char* name, Field& field) const {
-    json.at(name).get_to(field);
+    json_to(json.at(name), field);
   }
   void operator()(const char* name, std::optional<int64_t>& field) const {
-    if (!json.at(name).is_null()) field = json.at(name).get<int64_t>();
+    if (!json.at(name).is_null()) field = json_as<int64_t>(json.at(name));
   }
 };
 

@@ -12,6 +12,7 @@
 #include "titan/base/printable.h"
 #include "titan/io/atomic_file.h"
 #include "titan/io/errno_status.h"
+#include "titan/io/json_as.h"
 
 namespace titan::preprocess {
 namespace {
@@ -87,10 +88,10 @@ StatusOr<UnitRecord> read_record(const fs::path& path) {
   TITAN_ASSIGN_OR_RETURN(const nlohmann::ordered_json json, read_json(path));
   UnitRecord record;
   try {
-    record.rows = json.at("rows").get<int64_t>();
-    record.bytes = json.at("bytes").get<int64_t>();
+    record.rows = json_as<int64_t>(json.at("rows"));
+    record.bytes = json_as<int64_t>(json.at("bytes"));
     for (const auto& entry : json.at("skipped"))
-      record.skipped.push_back({entry.at("sample").get<int64_t>(), entry.at("why")});
+      record.skipped.push_back({json_as<int64_t>(entry.at("sample")), entry.at("why")});
   } catch (const nlohmann::json::exception& error) {
     return data_loss("[preprocess] ", path.string(), " cannot be read: ", error.what());
   }
@@ -165,12 +166,12 @@ Status JobFolder::read_manifest() {
   TITAN_ASSIGN_OR_RETURN(const nlohmann::ordered_json json, read_json(paths_.manifest()));
   TITAN_ASSIGN_OR_RETURN(const JobDescription there, job_of(paths_.manifest(), json));
   TITAN_RETURN_IF_ERROR(check_same_job(paths_.work(), there, job_));
-  const int64_t unit = json.value("samples_per_unit", int64_t{0});
-  if (unit < 1)
+  const auto unit = json.find("samples_per_unit");
+  if (unit == json.end() || !unit->is_number_integer() || unit->get<int64_t>() < 1)
     return data_loss("[preprocess] ", paths_.manifest().string(), " has no samples_per_unit",
                      kElsewhere);
-  samples_per_unit_ = unit;
-  finished_ = json.value("finished", false);
+  samples_per_unit_ = unit->get<int64_t>();
+  finished_ = json.contains("finished") && json["finished"] == true;
   return ok_status();
 }
 

@@ -7,6 +7,7 @@
 #include "titan/checkpoint/checkpoint_folder.h"
 #include "titan/config/loader.h"
 #include "titan/io/atomic_file.h"
+#include "titan/io/json_as.h"
 #include "titan/tools/arguments.h"
 #include "titan/train/run_folder.h"
 
@@ -24,8 +25,8 @@ StatusOr<RunFacts> read_facts(const std::string& path) {
   TITAN_ASSIGN_OR_RETURN(const std::string text, read_file(path, /*max_bytes=*/64 << 20));
   try {
     const nlohmann::json json = nlohmann::json::parse(text);
-    return RunFacts{.world_size = json.at("world_size").get<int64_t>(),
-                    .seed = std::to_string(json.at("seed").get<std::uint64_t>())};
+    return RunFacts{.world_size = json_as<int64_t>(json.at("world_size")),
+                    .seed = std::to_string(json_as<std::uint64_t>(json.at("seed")))};
   } catch (const nlohmann::json::exception& error) {
     return data_loss("[replay] ", path, " cannot be read: ", error.what());
   }

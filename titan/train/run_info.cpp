@@ -7,6 +7,7 @@
 
 #include "titan/io/atomic_file.h"
 #include "titan/io/file_descriptor.h"
+#include "titan/io/json_as.h"
 #include "titan_revision.h"
 
 namespace titan {
@@ -61,10 +62,13 @@ StatusOr<RunInfo> read_run_info(const RunFolder& folder) {
   try {
     const nlohmann::json json = nlohmann::json::parse(text);
     RunInfo info;
-    json.at("seed").get_to(info.seed);
-    json.at("sample_shape").get_to(info.sample_shape);
-    if (json.contains("sample_fields")) json.at("sample_fields").get_to(info.sample_fields);
-    json.at("num_classes").get_to(info.num_classes);
+    json_to(json.at("seed"), info.seed);
+    json_to(json.at("sample_shape"), info.sample_shape);
+    if (json.contains("sample_fields")) {
+      for (const auto& [name, shape] : json.at("sample_fields").items())
+        json_to(shape, info.sample_fields[name]);
+    }
+    json_to(json.at("num_classes"), info.num_classes);
     json.at("class_names").get_to(info.class_names);
     return info;
   } catch (const nlohmann::json::exception& error) {

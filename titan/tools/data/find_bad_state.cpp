@@ -6,6 +6,7 @@
 
 #include "titan/io/atomic_file.h"
 #include "titan/io/file_descriptor.h"
+#include "titan/io/json_as.h"
 
 namespace titan::tools {
 
@@ -21,10 +22,10 @@ StatusOr<FindBadState> load_state(const std::string& path, const std::string& fi
     if (json.at("input").get<std::string>() != fingerprint)
       return failed_precondition("[find-bad] ", path,
                                  " is of a search through other data; remove it to start anew");
-    state.next = json.at("next_row").get<int64_t>();
+    state.next = json_as<int64_t>(json.at("next_row"));
     for (const Json& row : json.at("bad"))
-      state.bad.push_back(
-          {row.at(0).get<int64_t>(), row.at(1).get<std::string>(), row.at(2).get<std::string>()});
+      state.bad.push_back({json_as<int64_t>(row.at(0)), row.at(1).get<std::string>(),
+                           row.at(2).get<std::string>()});
   } catch (const Json::exception& error) {
     return data_loss("[find-bad] ", path, " is broken; remove it to start anew (", error.what(),
                      ")");
