@@ -7,6 +7,7 @@
 
 #include "titan/metrics/flops.h"
 #include "titan/ops/attention_backend.h"
+#include "titan/ops/gradient_layout.h"
 
 #include "tests/ops/op_testing.h"
 
@@ -278,6 +279,25 @@ TEST_CASE("candidates follow device, dtype and shape", "[ops]") {
       (candidates(AttentionBackend::kMath, half, half, false) == Kernels{AttentionKernel::kMath}));
 }
 
+TEST_CASE("a gradient that is part of a wider tensor arrives with the layout of what it is of",
+          "[ops]") {
+  for (const bool kept : {false, true}) {
+    const at::Tensor x = randn({2, 5, 3, 4}).requires_grad_(true), beside = randn({2, 5, 7});
+    at::Tensor inner = x.transpose(1, 2) * 2;  // as LibTorch's attention gives it
+    std::vector<int64_t> strides;
+    inner.register_hook([&](const at::Tensor& grad) { strides = grad.strides().vec(); });
+    const at::Tensor out = kept ? ops::keep_gradient_layout(inner) : inner;
+    const at::Tensor wide = at::cat({out.transpose(1, 2).flatten(2), beside}, 2);
+    const at::Tensor weight = randn(wide.sizes());
+    (wide * weight).sum().backward();
+    CHECK((strides == inner.strides().vec()) == kept);
+    CHECK(at::equal(x.grad(), weight.narrow(2, 0, 12).reshape({2, 5, 3, 4}) * 2));
+  }
+  const at::NoGradGuard none;
+  const at::Tensor x = randn({2, 3});
+  CHECK(ops::keep_gradient_layout(x).is_same(x));
+}
+
 TEST_CASE("every attention.backend of a GPU agrees with float64, without copies", "[cuda]") {
   if (!testing::has_cuda()) TITAN_SKIP("no CUDA device, or libtitan_cuda.so is not loaded");
   at::manual_seed(6);
@@ -297,6 +317,30 @@ TEST_CASE("every attention.backend of a GPU agrees with float64, without copies"
       REQUIRE(op({inputs[0].to(at::kBFloat16), inputs[1].to(at::kBFloat16),
                   inputs[2].to(at::kBFloat16)})[0]
                   .is_contiguous());
+    }
+  }
+}
+
+TEST_CASE("a GPU's attention takes gradients of any layout, whichever came first", "[cuda]") {
+  if (!testing::has_cuda()) TITAN_SKIP("no CUDA device, or libtitan_cuda.so is not loaded");
+  at::manual_seed(7);
+  const auto whole = [](const Tensors& in) -> Tensors {
+    return {ops::attention(in[0], in[1], in[2]).flatten(2)};
+  };
+  const auto part = [&](const Tensors& in) -> Tensors {  // as in a single block: beside its MLP
+    return {at::cat({whole(in)[0], in[3]}, 2)};
+  };
+  for (const auto asked : {AttentionBackend::kCudnn, AttentionBackend::kFlash}) {
+    const AttentionScope scope(asked);
+    for (const bool whole_first : {true, false}) {
+      const int64_t tokens = whole_first ? 96 : 160;  // a shape for which there is no plan yet
+      const Tensors inputs = {randn({2, tokens, 3, 64}).cuda(), randn({2, tokens, 3, 64}).cuda(),
+                              randn({2, tokens, 3, 64}).cuda(), randn({2, tokens, 256}).cuda()};
+      const Tensors three(inputs.begin(), inputs.begin() + 3);
+      CAPTURE(static_cast<int>(asked), whole_first);
+      if (whole_first) CHECK(testing::worst_difference(whole, three, at::kBFloat16) < 4e-2);
+      CHECK(testing::worst_difference(part, inputs, at::kBFloat16) < 4e-2);
+      if (!whole_first) CHECK(testing::worst_difference(whole, three, at::kBFloat16) < 4e-2);
     }
   }
 }

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "titan/ops/gradient_layout.h"
 #include "titan/ops/kept.h"
 
 namespace titan::ops {
@@ -46,8 +47,11 @@ at::Tensor flash_attention(const at::Tensor& q, const at::Tensor& k, const at::T
 
 at::Tensor cudnn_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                            bool training) {
-  return kept(
-      kCudnn, [&] { return cudnn_results(q, k, v, training); }, q, k, v);
+  // LibTorch 2.11 looks a plan of cuDNN's backward up by the layouts of q, k and v alone, and the
+  // plan holds that of the gradient, too: one that is part of a wider tensor (a Flux single block)
+  // would be read with the strides of a double block's. They must not differ.
+  return keep_gradient_layout(kept(
+      kCudnn, [&] { return cudnn_results(q, k, v, training); }, q, k, v));
 }
 
 }  // namespace titan::ops
