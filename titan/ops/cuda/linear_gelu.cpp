@@ -19,6 +19,7 @@ namespace titan::ops {
 namespace {
 
 constexpr int64_t kWorkspaceBytes = int64_t{32} << 20;  // what NVIDIA recommends for Hopper
+constexpr std::uint32_t kLeastAlignment = 16;           // bytes; epilogues_possible() sees to it
 
 void check_lt(cublasStatus_t status, const char* call) {
   TITAN_CHECK(status == CUBLAS_STATUS_SUCCESS, "[gelu] ", call, " says ",
@@ -79,6 +80,14 @@ cublasLtMatmulAlgo_t algorithm(cublasLtHandle_t handle, const Product& product,
   check_lt(cublasLtMatmulPreferenceSetAttribute(
                preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace),
            "cublasLtMatmulPreferenceSetAttribute");
+  // One choice serves all layers of a shape, whose weights need not lie as well as this one's.
+  for (const cublasLtMatmulPreferenceAttributes_t operand :
+       {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES}) {
+    check_lt(cublasLtMatmulPreferenceSetAttribute(preference, operand, &kLeastAlignment,
+                                                  sizeof kLeastAlignment),
+             "cublasLtMatmulPreferenceSetAttribute");
+  }
   cublasLtMatmulHeuristicResult_t result = {};
   int count = 0;
   check_lt(cublasLtMatmulAlgoGetHeuristic(handle, description, a, b, d, d, preference, 1, &result,
