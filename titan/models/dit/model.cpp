@@ -1,5 +1,7 @@
 #include "titan/models/dit/model.h"
 
+#include <utility>
+
 #include <ATen/ATen.h>
 
 #include "titan/base/check.h"
@@ -43,9 +45,10 @@ BlockState Dit::embed(const at::Tensor& x_t, const at::Tensor& t, const Conditio
   state.x = x_embedder_->forward(x_t.to(output_->weight.scalar_type()).contiguous());
   const at::Tensor time = t_embedder_->forward(t);
   const at::Tensor cls = y_embedder_->forward(label);
-  use_grid(x_t.size(2) / config_.patch_size, x_t.size(3) / config_.patch_size, x_t.device());
-  if (positions_.defined()) state.x = state.x + positions_.to(state.x.scalar_type());
-  state.rope = rope_;
+  const Grid& patches =
+      grid(x_t.size(2) / config_.patch_size, x_t.size(3) / config_.patch_size, x_t.device());
+  if (patches.positions.defined()) state.x = state.x + patches.positions.to(state.x.scalar_type());
+  state.rope = patches.rope;
   if (config_.adaln()) {
     state.cond = time + cls;
   } else {
@@ -78,14 +81,18 @@ void Dit::initialize_parameter(std::uint64_t seed, const std::string& name,
   models::initialize_parameter(config_, seed, name, parameter);
 }
 
-void Dit::use_grid(int64_t rows, int64_t columns, at::Device device) {
-  if (rope_.defined() && grid_rows_ == rows && grid_columns_ == columns && rope_.device() == device)
-    return;
-  rope_ = rope_table_2d(rows, columns, config_.head_dim(), config_.rope_theta, device);
-  if (!config_.adaln()) rope_ = append_unrotated(rope_, kContextTokens);
-  if (config_.absolute_positions) positions_ = grid_sinusoid(rows, columns, config_.dim, device);
-  grid_rows_ = rows;
-  grid_columns_ = columns;
+const Dit::Grid& Dit::grid(int64_t rows, int64_t columns, at::Device device) {
+  for (const Grid& made : grids_) {
+    if (made.rows == rows && made.columns == columns && made.rope.device() == device) return made;
+  }
+  Grid grid{.rows = rows,
+            .columns = columns,
+            .rope = rope_table_2d(rows, columns, config_.head_dim(), config_.rope_theta, device),
+            .positions = {}};
+  if (!config_.adaln()) grid.rope = append_unrotated(grid.rope, kContextTokens);
+  if (config_.absolute_positions)
+    grid.positions = grid_sinusoid(rows, columns, config_.dim, device);
+  return grids_.emplace_back(std::move(grid));
 }
 
 at::Tensor published_freqs_cis(const DitConfig& config, int64_t height, int64_t width) {

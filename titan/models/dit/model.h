@@ -33,8 +33,14 @@ class Dit : public Model {
   const DitConfig& config() const { return config_; }
 
  private:
-  /// Fills the tables of positions for a grid; they are kept for the next call.
-  void use_grid(int64_t rows, int64_t columns, at::Device device);
+  /// The tables of positions of a grid of patches.
+  struct Grid {
+    int64_t rows, columns;
+    at::Tensor rope;
+    at::Tensor positions;  ///< undefined without absolute_positions
+  };
+  /// Made at the first call for a grid.
+  const Grid& grid(int64_t rows, int64_t columns, at::Device device);
 
   DitConfig config_;
   std::shared_ptr<PatchEmbedding> x_embedder_;
@@ -43,10 +49,7 @@ class Dit : public Model {
   std::vector<std::shared_ptr<Block>> blocks_;
   std::shared_ptr<NormLayer> norm_;
   std::shared_ptr<Linear> output_;
-  at::Tensor rope_;       ///< of the grid seen last
-  at::Tensor positions_;  ///< likewise; undefined without absolute_positions
-  int64_t grid_rows_ = 0;
-  int64_t grid_columns_ = 0;
+  std::vector<Grid> grids_;  ///< none is ever dropped: a recorded step reads its tables
 };
 
 /// The buffer "freqs_cis" of published state dicts: complex64 [tokens, head_dim / 2] for an input

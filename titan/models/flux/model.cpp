@@ -110,16 +110,15 @@ void Flux::initialize_parameter(std::uint64_t seed, const std::string& name,
   initialize_flux_parameter(seed, name, parameter);
 }
 
-const at::Tensor& Flux::rope_table(int64_t text_tokens, int64_t rows, int64_t columns,
-                                   at::Device device) {
-  const RopeKey key{text_tokens, rows, columns, device};
-  if (!rope_.defined() || !(key == rope_key_)) {
-    rope_ = rope_table_axes(joint_positions(text_tokens, rows, columns), config_.axes_dim,
-                            config_.theta)
-                .to(device);
-    rope_key_ = key;
+at::Tensor Flux::rope_table(int64_t text_tokens, int64_t rows, int64_t columns, at::Device device) {
+  for (const RopeTable& made : rope_) {
+    if (made.text_tokens == text_tokens && made.rows == rows && made.columns == columns &&
+        made.table.device() == device)
+      return made.table;
   }
-  return rope_;
+  const at::Tensor table =
+      rope_table_axes(joint_positions(text_tokens, rows, columns), config_.axes_dim, config_.theta);
+  return rope_.emplace_back(text_tokens, rows, columns, table.to(device)).table;
 }
 
 }  // namespace titan::models

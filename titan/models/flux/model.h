@@ -38,14 +38,12 @@ class Flux : public Model {
   void check_inputs(const at::Tensor& x_t, const at::Tensor& t,
                     const Conditioning& condition) const;
   at::Tensor conditioning_vector(const at::Tensor& t, const Conditioning& condition) const;
-  const at::Tensor& rope_table(int64_t text_tokens, int64_t rows, int64_t columns,
-                               at::Device device);
+  at::Tensor rope_table(int64_t text_tokens, int64_t rows, int64_t columns, at::Device device);
 
-  /// What the rotary table of last time was made for.
-  struct RopeKey {
+  /// A rotary table and what it was made for.
+  struct RopeTable {
     int64_t text_tokens, rows, columns;
-    at::Device device;
-    bool operator==(const RopeKey&) const = default;
+    at::Tensor table;
   };
 
   FluxConfig config_;
@@ -54,8 +52,7 @@ class Flux : public Model {
   std::shared_ptr<MlpEmbedder> guidance_in_;  ///< null without guidance_embed
   std::vector<std::shared_ptr<Block>> blocks_;
   std::shared_ptr<LastLayer> final_layer_;
-  RopeKey rope_key_{0, 0, 0, at::kCPU};
-  at::Tensor rope_;
+  std::vector<RopeTable> rope_;  ///< none is ever dropped: a recorded step reads its table
 };
 
 }  // namespace titan::models
