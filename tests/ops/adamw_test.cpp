@@ -359,7 +359,7 @@ TEST_CASE("adamw_ names the buffer that does not fit", "[ops]") {
 }
 
 TEST_CASE("adamw_ on a GPU gives the CPU's bits", "[cuda]") {
-  if (!at::hasCUDA()) TITAN_SKIP("no CUDA device, or libtitan_cuda.so is not loaded");
+  if (!testing::has_cuda()) TITAN_SKIP("no CUDA device, or libtitan_cuda.so is not loaded");
   const Weights weights = GENERATE(Weights::kFloat32, Weights::kPair, Weights::kStochastic);
   const at::ScalarType state = GENERATE(at::kFloat, at::kBFloat16);
   const at::ScalarType gradients = GENERATE(at::kFloat, at::kBFloat16);

@@ -349,7 +349,7 @@ TEST_CASE("float8_linear runs on shapes alone", "[ops]") {
 
 TEST_CASE("float8_linear on a GPU: the CPU's roundings, products near the emulated ones",
           "[cuda]") {
-  if (!at::hasCUDA()) TITAN_SKIP("no CUDA device, or libtitan_cuda.so is not loaded");
+  if (!testing::has_cuda()) TITAN_SKIP("no CUDA device, or libtitan_cuda.so is not loaded");
   at::manual_seed(8);
   for (const at::ScalarType storage : {at::kFloat, at::kBFloat16}) {
     for (const at::ScalarType dtype : kFormats) {

@@ -6,6 +6,7 @@
 
 #include <torch/torch.h>
 
+#include "tests/ops/op_testing.h"
 #include "titan/metrics/flops.h"
 #include "titan/ops/backend.h"
 #include "titan/ops/gelu_mlp_choice.h"
@@ -103,7 +104,8 @@ TEST_CASE("on the CPU the operations stay apart", "[ops]") {
 }
 
 TEST_CASE("cublasLt's epilogues make the MLP of separate operations", "[cuda]") {
-  if (!at::hasCUDA() || !ops::use_fused(torch::empty({1}, torch::kCUDA), "titan::linear_gelu"))
+  if (!testing::has_cuda() ||
+      !ops::use_fused(torch::empty({1}, torch::kCUDA), "titan::linear_gelu"))
     TITAN_SKIP("no GPU, or no titan kernels for it");
   for (const int64_t rows : {1, 8, 200}) {
     const std::vector<at::Tensor> in =
