@@ -114,6 +114,8 @@ function(titan_add_cuda_library)
   # Nothing of ours need name a symbol of them, yet loading this library must load them.
   target_link_libraries(titan_cuda PRIVATE
     "-Wl,--no-as-needed" titan_wheel_torch_cuda titan_wheel_c10_cuda "-Wl,--as-needed" titan)
+  # Where no toolkit is installed, libcudart.so.13 lies beside LibTorch: a wheel of its own.
+  set_target_properties(titan_cuda PROPERTIES BUILD_RPATH "${TITAN_TORCH_ROOT}/../nvidia/cu13/lib")
   target_precompile_headers(titan_cuda REUSE_FROM titan_torch_objects)
   set_target_properties(titan_cuda PROPERTIES JOB_POOL_COMPILE titan_torch_pool)
   titan_unity(titan_cuda)

@@ -21,7 +21,8 @@ endforeach()
 add_custom_target(programs DEPENDS ${_programs} ${_libraries})
 
 # LD_LIBRARY_PATH comes before these, so a bundle carried elsewhere finds the LibTorch of that machine.
-set_target_properties(${_libraries} PROPERTIES INSTALL_RPATH "$ORIGIN;${TITAN_TORCH_ROOT}/lib")
+set_target_properties(${_libraries} PROPERTIES INSTALL_RPATH
+  "$ORIGIN;${TITAN_TORCH_ROOT}/lib;${TITAN_TORCH_ROOT}/../nvidia/cu13/lib")
 install(TARGETS ${_libraries} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 if(_programs)
   set_target_properties(${_programs} PROPERTIES

@@ -66,6 +66,10 @@ if [ -z "$found" ]; then
   echo "[bundle] error: no libtorch_cpu.so on LD_LIBRARY_PATH ($path)" >&2
   exit 2
 fi
+# The CUDA runtime that libtitan_cuda.so wants is a wheel beside LibTorch's.
+for folder in "$found"/../../nvidia/*/lib; do
+  if [ -d "$folder" ]; then path=$path:$folder; fi
+done
 for packed in "$here"/lib/*.gz; do
   if [ -e "$packed" ]; then
     gunzip -c "$packed" >"$packed.$$" && mv "$packed.$$" "${packed%.gz}" && rm -f "$packed" || exit 2
