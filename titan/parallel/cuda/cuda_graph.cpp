@@ -2,6 +2,8 @@
 
 #include <exception>
 
+#include <ATen/core/CachingHostAllocator.h>
+#include <ATen/cuda/CUDAGeneratorImpl.h>
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAFunctions.h>
@@ -12,6 +14,26 @@
 
 namespace titan::parallel {
 namespace {
+
+/// Each step of a clean-up is tried, whatever becomes of the one before.
+template <class Step>
+void try_to(const Step& step) noexcept {
+  try {
+    step();
+  } catch (const std::exception&) {  // the cause is on its way
+  }
+}
+
+/// LibTorch's, with an end for captures that failed: where CUDA has given up a capture (an
+/// operation that cannot be recorded, a stream that was not joined), its capture_end() throws
+/// before it has closed anything of its own, and its destructor closes nothing either.
+class Capture : public at::cuda::CUDAGraph {
+ public:
+  void abandon() noexcept;
+
+ private:
+  void close() noexcept;
+};
 
 class CudaGraph : public DeviceGraph {
  public:
@@ -25,10 +47,8 @@ class CudaGraph : public DeviceGraph {
   }
 
  private:
-  void abandon() noexcept;
-
   c10::Device device_;
-  std::unique_ptr<at::cuda::CUDAGraph> graph_;
+  std::unique_ptr<Capture> graph_;
 };
 
 void CudaGraph::capture(const std::function<void()>& work) {
@@ -40,7 +60,7 @@ void CudaGraph::capture(const std::function<void()>& work) {
   c10::cuda::CUDACachingAllocator::emptyCache();
   const c10::cuda::CUDAStreamGuard on_side(
       c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device_.index()));
-  graph_ = std::make_unique<at::cuda::CUDAGraph>();
+  graph_ = std::make_unique<Capture>();
   try {
     // Thread-local: NCCL's watchdog and the loader's pinned copies may call CUDA meanwhile.
     // Backward runs on a thread of autograd's, whose launches go to the recorded stream all the
@@ -49,24 +69,30 @@ void CudaGraph::capture(const std::function<void()>& work) {
     work();
     graph_->capture_end();
   } catch (...) {
-    abandon();
+    graph_->abandon();
+    graph_.reset();
     throw;
   }
 }
 
-/// After an error within a capture: ends it and clears what CUDA keeps of the error.
-void CudaGraph::abandon() noexcept {
-  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
-  const auto stream = c10::cuda::getCurrentCUDAStream(device_.index());
-  if (cudaStreamIsCapturing(stream.stream(), &status) == cudaSuccess &&
-      status != cudaStreamCaptureStatusNone) {
-    try {
-      graph_->capture_end();           // closes the allocator's pool too
-    } catch (const std::exception&) {  // the cause is on its way
-    }
-  }
-  graph_.reset();
-  (void)cudaGetLastError();
+void Capture::abandon() noexcept {
+  try_to([&] { capture_end(); });
+  if (!capture_ended_ && capture_dev_ != UNDEFINED_DEVICE) close();
+  reset();
+  (void)cudaGetLastError();  // else the next check of LibTorch's would throw it
+  // What nobody holds of the capture's memory goes back to the driver.
+  try_to([] { c10::cuda::CUDACachingAllocator::emptyCache(); });
+}
+
+/// What capture_end() and reset() do of a capture that CUDA ends well. Open, the capture would
+/// leave both allocators asking a graph that is gone whose memory they give out, its memory out of
+/// use for good, and the generator taking every later draw for a recorded one.
+void Capture::close() noexcept {
+  try_to([&] { c10::cuda::CUDACachingAllocator::endAllocateToPool(capture_dev_, mempool_id_); });
+  try_to([&] { at::getHostAllocator(at::kCUDA)->end_allocate_to_pool(mempool_id_); });
+  try_to([&] { c10::cuda::CUDACachingAllocator::releasePool(capture_dev_, mempool_id_); });
+  try_to([&] { at::getHostAllocator(at::kCUDA)->release_pool(mempool_id_); });
+  for (auto& [state, increment] : captured_generator_states_) state->capturing_ = false;
 }
 
 }  // namespace
