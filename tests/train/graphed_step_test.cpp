@@ -12,6 +12,8 @@
 #include "titan/config/loader.h"
 #include "titan/data/dataloader.h"
 #include "titan/models/builtin.h"
+#include "titan/models/layers/float8_layer.h"
+#include "titan/models/layers/linear.h"
 #include "titan/parallel/communicator.h"
 #include "titan/parallel/cuda_library.h"
 #include "titan/plan/data_view.h"
@@ -72,7 +74,24 @@ struct Outcome {
   std::vector<bool> replayed;
   std::map<std::string, at::Tensor> state;  ///< weights, averages, moments
   std::vector<std::string> left_out;        ///< of the guard
+  /// 8-bit copies of weights that layers held after an evaluation, and those of them that were
+  /// still there when the next step was over.
+  int64_t copies = 0, copies_left = 0;
 };
+
+using WeakTensor = c10::weak_intrusive_ptr<c10::TensorImpl>;
+
+std::vector<WeakTensor> float8_copies(const Model& model) {
+  std::vector<WeakTensor> copies;
+  for (const auto& module : model.modules(/*include_self=*/false)) {
+    const auto* const layer = dynamic_cast<models::Linear*>(module.get());
+    if (layer == nullptr || !layer->float8 || !layer->float8->keep_weights) continue;
+    const ops::Float8Copies& held =
+        layer->float8->weights.of(layer->weight, layer->float8->options.rowwise, {.by_row = true});
+    copies.emplace_back(held.by_row.getIntrusivePtr());
+  }
+  return copies;
+}
 
 void take(Outcome& outcome, TrainStep& step) {
   for (const parallel::FlatUnit& unit : step.parameters().units()) {
@@ -153,6 +172,7 @@ Outcome train(const JobConfig& config, const Disturbance& disturb = {},
     training.model().train();
   };
   training.model().train();
+  std::vector<WeakTensor> copies;
   for (int64_t number = 1; number <= kSteps; ++number) {
     const auto next = [&]() -> StatusOr<Batch> {
       Batch batch = *loader->next();
@@ -164,6 +184,8 @@ Outcome train(const JobConfig& config, const Disturbance& disturb = {},
     outcome.loss.push_back(result->loss.item<double>());
     outcome.norm.push_back(result->grad_norm.item<double>());
     outcome.replayed.push_back(training.replayed());
+    for (const WeakTensor& copy : copies) outcome.copies_left += copy.expired() ? 0 : 1;
+    copies.clear();
     const auto skipped = guard.check();
     REQUIRE(skipped.ok());
     for (const NonfiniteStep& one : *skipped)
@@ -173,6 +195,8 @@ Outcome train(const JobConfig& config, const Disturbance& disturb = {},
     if (number == 3 || number == 4 || number == 6) evaluate(/*averaged=*/false);
     if (number == 3 || number == 5 || number == 8) evaluate(/*averaged=*/true);
     if (number == 6) evaluate(/*averaged=*/false);
+    copies = float8_copies(training.model());
+    outcome.copies += static_cast<int64_t>(copies.size());
   }
   take(outcome, training);
   return outcome;
@@ -257,7 +281,10 @@ TEST_CASE("Flux's replayed steps are the launched ones", "[graph]") {
     check_replays(flux({"--activation_checkpoint.mode=full"}), {.evaluate = true});
   }
   SECTION("8 bits, weights rounded once a step") {
-    check_replays(flux({"--model.converters=float8", "--float8.emulate=true"}), {.evaluate = true});
+    const Outcome run = check_replays(flux({"--model.converters=float8", "--float8.emulate=true"}),
+                                      {.evaluate = true});
+    CHECK(run.copies > 0);
+    CHECK(run.copies_left == 0);
   }
   SECTION("plain operations of LibTorch") {
     check_replays(flux({"--kernels.backend=reference"}), {.evaluate = true});
@@ -366,29 +393,60 @@ TEST_CASE("a replayed evaluation is the launched one, and the next sees other we
   }
 }
 
-/// A step of one parameter that also draws.
+/// Writes down what is done with it; a replay does nothing.
+class NotedGraph : public parallel::DeviceGraph {
+ public:
+  explicit NotedGraph(std::string& notes) : notes_(notes) {}
+  void capture(const std::function<void()>& work) override {
+    notes_ += "capture ";
+    work();
+  }
+  void replay() override { notes_ += "replay "; }
+
+ private:
+  std::string& notes_;
+};
+
+StatusOr<Batch> batch_of_ones() {
+  Batch batch;
+  batch.fields.set("x", torch::ones({2}));
+  batch.sample = batch.epoch = torch::zeros({2}, torch::kLong);
+  return batch;
+}
+
+/// Loss 4 of batch_of_ones().
+StatusOr<StepOutput> doubled(const BatchSource& next) {
+  TITAN_ASSIGN_OR_RETURN(const Batch batch, next());
+  const at::Tensor losses = batch.fields.get("x") * 2;
+  return StepOutput{losses.sum(), losses.sum(), torch::zeros({}), {losses}};
+}
+
+std::vector<ModelUnit> one_weight() {
+  return {{.name = "unit", .parameter_names = {"weight"}, .parameters = {torch::zeros({4})}}};
+}
+
+TEST_CASE("what launched work keeps is given back before a recording and before replays",
+          "[graph]") {
+  parallel::ParallelEngine engine(one_weight(), {});
+  std::string notes;
+  GraphedStep steps(engine, doubled, std::make_unique<NotedGraph>(notes),
+                    {.forget = [&] { notes += "forget "; }});
+  for (int i = 0; i < 5; ++i) REQUIRE(steps.run(batch_of_ones).ok());
+  CHECK(notes == "forget capture forget replay forget replay ");
+}
+
 TEST_CASE("a step that draws from LibTorch's generators is not recorded", "[graph]") {
-  const at::Tensor weight = torch::zeros({4});
-  parallel::ParallelEngine engine(
-      {{.name = "unit", .parameter_names = {"weight"}, .parameters = {weight}}}, {});
+  parallel::ParallelEngine engine(one_weight(), {});
   bool draws = false;
   const StepWork work = [&](const BatchSource& next) -> StatusOr<StepOutput> {
-    TITAN_ASSIGN_OR_RETURN(const Batch batch, next());
     if (draws) (void)torch::rand({2});
-    const at::Tensor losses = batch.fields.get("x") * 2;
-    return StepOutput{losses.sum(), losses.sum(), torch::zeros({}), {losses}};
-  };
-  const BatchSource next = []() -> StatusOr<Batch> {
-    Batch batch;
-    batch.fields.set("x", torch::ones({2}));
-    batch.sample = batch.epoch = torch::zeros({2}, torch::kLong);
-    return batch;
+    return doubled(next);
   };
   for (const bool drawing : {true, false}) {
     draws = drawing;
     const testing::RecordingServices device;
     GraphedStep steps(engine, work, testing::make_recorded_graph(), {});
-    for (int i = 0; i < 6; ++i) REQUIRE(steps.run(next)->loss.item<float>() == 4.0F);
+    for (int i = 0; i < 6; ++i) REQUIRE(steps.run(batch_of_ones)->loss.item<float>() == 4.0F);
     CHECK(device.replays() == (drawing ? 0 : 3));
   }
 }

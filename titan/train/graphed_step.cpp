@@ -66,7 +66,10 @@ void log_step_graph(const JobConfig& config, c10::Device device) {
 
 GraphedStep::GraphedStep(parallel::ParallelEngine& engine, StepWork work,
                          std::unique_ptr<parallel::DeviceGraph> graph, GraphedStepOptions options)
-    : engine_(engine), work_(std::move(work)), graph_(std::move(graph)), options_(options) {}
+    : engine_(engine),
+      work_(std::move(work)),
+      graph_(std::move(graph)),
+      options_(std::move(options)) {}
 
 StatusOr<StepOutput> GraphedStep::run(const BatchSource& next) {
   replayed_ = false;
@@ -124,6 +127,8 @@ void GraphedStep::capture() {
   // theirs, and everything that follows a change of them (gathering units, 8-bit copies) is due.
   engine_.fill_resident();
   engine_.parameters().weights_changed(options_.with_copies);
+  // Now: what is freed within a recording is no memory that the graph could use.
+  options_.forget();
   const GeneratorsUnwatched unwatched;
   graph_->capture([&] {
     StatusOr<StepOutput> output = work_(source_of(fixed_));
@@ -170,6 +175,8 @@ StepOutput GraphedStep::enqueue() {
   const TraceSpan span("graph");
   // Others may have changed the weights since (averages took their place for a while).
   if (engine_.parameters().version() != weights_version_) engine_.fill_resident();
+  // What the recording left is in the graph's memory; what came since is an evaluation's.
+  options_.forget();
   graph_->replay();
   replayed_ = true;
   // The next replay writes there again, and the host looks later.

@@ -47,6 +47,9 @@ struct GraphedStepOptions {
   int64_t accumulation = 1;   ///< micro-batches of a step
   bool with_copies = false;   ///< FlatParameters::weights_changed
   bool may_fall_back = true;  ///< a recording that fails is given up; else it ends the job
+  /// Gives back what launched work keeps of the weights between its uses (8-bit copies): beside the
+  /// graph's own it would be there twice.
+  std::function<void()> forget = [] {};
 };
 
 class GraphedStep {

@@ -72,7 +72,8 @@ Status TrainStep::build(const TrainStepContext& context) {
       GraphedStepOptions{.device = device,
                          .accumulation = batches_.accumulation,
                          .with_copies = optimizer_->writes_copies(),
-                         .may_fall_back = mesh.world_size() == 1});
+                         .may_fall_back = mesh.world_size() == 1,
+                         .forget = [this] { models::forget_float8_weights(*model_); }});
   return ok_status();
 }
 

@@ -77,6 +77,14 @@ void log_conversion(const Float8Conversion& done, const JobConfig& config) {
   for (const std::string& line : done.kept) TITAN_LOG(INFO) << "[float8]   kept:   " << line;
 }
 
+template <class Change>
+void for_each_converted(const Model& model, const Change& change) {
+  for (const auto& module : model.modules(/*include_self=*/false)) {
+    const auto* const layer = dynamic_cast<Linear*>(module.get());
+    if (layer != nullptr && layer->float8) change(*layer->float8);
+  }
+}
+
 }  // namespace
 
 Float8Conversion convert_to_float8(Model& model, const Float8Section& settings) {
@@ -103,19 +111,18 @@ Float8Conversion convert_to_float8(Model& model, const Float8Section& settings) 
 }
 
 void keep_float8_weights(Model& model, bool keep) {
-  for (const auto& module : model.modules(/*include_self=*/false)) {
-    auto* const layer = dynamic_cast<Linear*>(module.get());
-    if (layer == nullptr || !layer->float8) continue;
-    layer->float8->keep_weights = keep;
-    layer->float8->weights.forget();
-  }
+  for_each_converted(model, [&](Float8Layer& layer) {
+    layer.keep_weights = keep;
+    layer.weights.forget();
+  });
+}
+
+void forget_float8_weights(Model& model) {
+  for_each_converted(model, [](Float8Layer& layer) { layer.weights.forget(); });
 }
 
 void fuse_float8_inputs(Model& model, bool fuse) {
-  for (const auto& module : model.modules(/*include_self=*/false)) {
-    auto* const layer = dynamic_cast<Linear*>(module.get());
-    if (layer != nullptr && layer->float8) layer->float8->fuse_input = fuse;
-  }
+  for_each_converted(model, [&](Float8Layer& layer) { layer.fuse_input = fuse; });
 }
 
 Status apply_converters(Model& model, const JobConfig& config, bool say) {

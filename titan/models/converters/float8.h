@@ -29,6 +29,9 @@ Float8Conversion convert_to_float8(Model& model, const Float8Section& settings);
 /// Whether converted layers keep their 8-bit weights until those change: for models whose weights
 /// stay in memory whole. At first they do not.
 void keep_float8_weights(Model& model, bool keep);
+/// Gives back the 8-bit weights that converted layers keep; those that are wanted again are made
+/// again.
+void forget_float8_weights(Model& model);
 
 /// Whether what converted layers read is rounded by the operation that makes it, once for all of
 /// them (layers/layer_inputs.h); the same bits either way. At first it is.
