@@ -58,12 +58,38 @@ __device__ __forceinline__ void load_or(const void* from, int64_t i, float missi
     for (int k = 0; k < kVec; ++k) to[k] = missing;
   }
 }
+/// The bits of the numbers that fill 32.
+__device__ __forceinline__ std::uint32_t word_of(const float* from, float) {
+  return __builtin_bit_cast(std::uint32_t, *from);
+}
+__device__ __forceinline__ std::uint32_t word_of(const float* from, __nv_bfloat16) {
+  const auto bits = [](float value) -> std::uint32_t {
+    return __builtin_bit_cast(std::uint16_t, from_float<__nv_bfloat16>(value));
+  };
+  return bits(from[0]) | bits(from[1]) << 16;
+}
+/// The bytes of one 16-byte access, whatever they are read as elsewhere.
+__extension__ typedef unsigned __int128 WideBits __attribute__((may_alias));
+
 template <int kVec, class T>
 __device__ __forceinline__ void store(const float (&from)[kVec], T* to, int64_t i) {
-  Pack<T, kVec> pack;
+  if constexpr (kVec % kWide<T> == 0) {
+    // One number: nvcc stores the members of a struct one by one wherever it finds that the address
+    // is a row's start and a column.
+    constexpr int kWords = 4;
 #pragma unroll
-  for (int k = 0; k < kVec; ++k) pack.item[k] = from_float<T>(from[k]);
-  *reinterpret_cast<Pack<T, kVec>*>(to + i) = pack;
+    for (int first = 0; first < kVec; first += kWide<T>) {
+      WideBits bits = 0;
+#pragma unroll
+      for (int word = 0; word < kWords; ++word)
+        bits |= static_cast<WideBits>(word_of(from + first + word * kWide<T> / kWords, T{}))
+                << (32 * word);
+      *reinterpret_cast<WideBits*>(to + i + first) = bits;
+    }
+  } else {
+#pragma unroll
+    for (int k = 0; k < kVec; ++k) to[i + k] = from_float<T>(from[k]);
+  }
 }
 
 /// Sum over groups of `lanes` (a power of two) neighbouring threads of a warp, for each of them.
