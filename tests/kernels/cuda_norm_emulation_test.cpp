@@ -110,9 +110,15 @@ void check_norm(const NormProblem& p, bool residual, bool affine, int64_t offset
 }
 
 TEST_CASE("the modulated norm's CUDA kernels agree with the CPU's", "[kernels]") {
-  // The last ones need several accesses a thread.
-  for (const auto& [batch, tokens, dim] :
-       {std::array<int64_t, 3>{2, 5, 7}, {2, 37, 40}, {1, 2, 600}, {1, 2, 3072}, {1, 2, 12288}}) {
+  // Many tasks to sum up, then every number of accesses a thread that either direction takes.
+  for (const auto& [batch, tokens, dim] : {std::array<int64_t, 3>{2, 5, 7},
+                                           {2, 37, 40},
+                                           {1, 600, 8},
+                                           {1, 3, 600},
+                                           {1, 2, 1536},
+                                           {1, 2, 3072},
+                                           {1, 2, 6144},
+                                           {1, 2, 12288}}) {
     for (const StorageType type : kStorages) {
       for (const StorageType parameters : kStorages) {
         for (const bool rms : {false, true}) {

@@ -43,6 +43,7 @@ inline float __fdividef(float x, float y) { return x / y; }
 inline float __fadd_rn(float x, float y) { return x + y; }
 inline float __fsub_rn(float x, float y) { return x - y; }
 inline unsigned __float_as_uint(float x) { return std::bit_cast<unsigned>(x); }
+inline float __uint_as_float(unsigned x) { return std::bit_cast<float>(x); }
 inline unsigned max(unsigned x, unsigned y) { return x > y ? x : y; }
 /// Threads take turns, so this is one.
 inline unsigned atomicMax(unsigned* at, unsigned value) {

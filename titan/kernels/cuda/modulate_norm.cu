@@ -9,45 +9,102 @@ namespace titan::kernels::cuda {
 namespace {
 
 constexpr int kMaxThreads = 512;
+// Few threads with several packs each have more loads on their way, and fewer warps to sum up.
+constexpr int kForwardThreads = 128;
 constexpr int kColumnThreads = 128;
 constexpr int kSums = 3;       // of grad_y, of grad_y * normalised h, of grad_h * branch
 constexpr int kMostHeld = 24;  // elements of a row that a thread holds: 12288 / kMaxThreads
+// Of scale, and of shift, that a thread keeps while the sums of a row are taken.
+constexpr std::size_t kEarlyBytes = 64;
 
-/// A thread holds kSteps packs of a row, `step` elements apart.
-struct Columns {
-  int64_t first, step;
-};
+/// Which columns of a row a thread holds: kSteps packs, a block's width apart.
 template <int kVec>
-__device__ __forceinline__ Columns columns_of_thread() {
-  return {static_cast<int64_t>(threadIdx.x) * kVec, static_cast<int64_t>(blockDim.x) * kVec};
-}
+struct Columns {
+  int dim, first, step;
+  __device__ explicit Columns(int64_t dim_in)
+      : dim(static_cast<int>(dim_in)),
+        first(static_cast<int>(threadIdx.x) * kVec),
+        step(static_cast<int>(blockDim.x) * kVec) {}
+  __device__ int at(int s) const { return first + s * step; }
+  __device__ bool has(int s) const { return at(s) < dim; }
+};
+
+/// A thread's packs of one row as they are stored, so that all can be asked for before one is
+/// waited for. In words: nvcc would take bfloat16 numbers apart on arrival, two registers for each
+/// word.
+template <class T, int kVec, int kSteps>
+struct Held {
+  static constexpr bool kHalves = sizeof(T) == 2 && kVec > 1;  // two numbers a word, low half first
+  static constexpr int kWords = kHalves ? kVec / 2 : kVec;
+  struct [[gnu::may_alias]] alignas(kVec * sizeof(T) % 16 == 0 ? 16 : 4) Words {
+    unsigned word[kWords];
+  };
+  Words pack[kSteps];
+
+  /// `missing` beyond the row's end and where there is no array.
+  __device__ __forceinline__ void load(const void* array, int64_t offset, const Columns<kVec>& own,
+                                       float missing = 0.0F) {
+    const unsigned bits = __float_as_uint(missing);
+#pragma unroll
+    for (int s = 0; s < kSteps; ++s) {
+#pragma unroll
+      for (int w = 0; w < kWords; ++w) pack[s].word[w] = kHalves ? bits | bits >> 16 : bits;
+      if (array == nullptr || !own.has(s)) continue;
+      const T* from = static_cast<const T*>(array) + offset + own.at(s);
+      if constexpr (kVec == 1) {
+        pack[s].word[0] = __float_as_uint(to_float(*from));
+      } else {
+        pack[s] = *reinterpret_cast<const Words*>(from);
+      }
+    }
+  }
+  __device__ __forceinline__ void widen(int s, float (&to)[kVec]) const {
+#pragma unroll
+    for (int k = 0; k < kVec; ++k) {
+      const unsigned word = pack[s].word[kHalves ? k / 2 : k];
+      to[k] = __uint_as_float(!kHalves ? word : k % 2 == 0 ? word << 16 : word & 0xFFFF0000U);
+    }
+  }
+};
 
 /// One block normalises one row, which it reads once, and takes its largest |y|.
 template <class T, class P, int kVec, int kSteps>
 __global__ void __launch_bounds__(kMaxThreads)
     forward(NormProblem problem, NormParameters p, ModulateNormForward io) {
   const int64_t row = blockIdx.x;
-  const int64_t b = row / problem.tokens;
+  const int64_t b = blockIdx.x / static_cast<unsigned>(problem.tokens);  // rows fit a grid
   const int64_t dim = problem.dim;
-  const Columns at = columns_of_thread<kVec>();
-  const float inverse_dim = 1.0F / static_cast<float>(dim);
+  const Columns<kVec> own(dim);
+  Held<T, kVec, kSteps> x, branch;
+  Held<P, kVec, kSteps> gate, scale, shift;
+  x.load(io.x, row * dim, own);
+  if (io.branch != nullptr) {
+    branch.load(io.branch, row * dim, own);
+    gate.load(p.gate.data, b * p.gate.stride, own, 1.0F);
+  }
+  // Their latency passes while the sums are taken, where registers hold them meanwhile.
+  constexpr bool kEarly = kVec > 1 && kSteps * kVec * sizeof(P) <= kEarlyBytes;
+  const auto load_modulation = [&] {
+    scale.load(p.scale.data, b * p.scale.stride, own);
+    shift.load(p.shift.data, b * p.shift.stride, own);
+  };
+  if constexpr (kEarly) load_modulation();
+
   float value[kSteps][kVec];
   float sum = 0.0F, squares = 0.0F;
 #pragma unroll
   for (int s = 0; s < kSteps; ++s) {
-    const int64_t i = at.first + s * at.step;
-    if (i >= dim) continue;
-    load<kVec>(static_cast<const T*>(io.x) + row * dim, i, value[s]);
+    x.widen(s, value[s]);
     if (io.branch != nullptr) {
-      float gate[kVec], addend[kVec];
-      load<kVec>(static_cast<const T*>(io.branch) + row * dim, i, addend);
-      load_or<kVec, P>(p.gate.data, b * p.gate.stride + i, 1.0F, gate);
+      float factor[kVec], addend[kVec];
+      branch.widen(s, addend);
+      gate.widen(s, factor);
 #pragma unroll
       for (int k = 0; k < kVec; ++k) {
         // Backward sees h as stored.
-        value[s][k] = to_float(from_float<T>(value[s][k] + gate[k] * addend[k]));
+        value[s][k] = to_float(from_float<T>(value[s][k] + factor[k] * addend[k]));
       }
-      store<kVec>(value[s], static_cast<T*>(io.h) + row * dim, i);
+      if (own.has(s)) store<kVec>(value[s], static_cast<T*>(io.h) + row * dim, own.at(s));
     }
 #pragma unroll
     for (int k = 0; k < kVec; ++k) {
@@ -56,6 +113,7 @@ __global__ void __launch_bounds__(kMaxThreads)
     }
   }
   const float2 sums = block_sum<kMaxThreads>(sum, squares);
+  const float inverse_dim = 1.0F / static_cast<float>(dim);
   const float mean = problem.rms ? 0.0F : sums.x * inverse_dim;
   float variance = sums.y * inverse_dim;
   if (!problem.rms) {
@@ -63,29 +121,30 @@ __global__ void __launch_bounds__(kMaxThreads)
     float centred = 0.0F;
 #pragma unroll
     for (int s = 0; s < kSteps; ++s) {
-      if (at.first + s * at.step >= dim) continue;
+      if (!own.has(s)) continue;
 #pragma unroll
       for (int k = 0; k < kVec; ++k) centred += (value[s][k] - mean) * (value[s][k] - mean);
     }
     variance = block_sum<kMaxThreads>(centred, 0.0F).x * inverse_dim;
   }
   const float rstd = rsqrtf(variance + problem.eps);
+  if constexpr (!kEarly) load_modulation();
   unsigned most = 0;
 #pragma unroll
   for (int s = 0; s < kSteps; ++s) {
-    const int64_t i = at.first + s * at.step;
-    if (i >= dim) continue;
-    float weight[kVec], bias[kVec], scale[kVec], shift[kVec];
-    load_or<kVec, P>(p.weight, i, 1.0F, weight);
-    load_or<kVec, P>(p.bias, i, 0.0F, bias);
-    load_or<kVec, P>(p.scale.data, b * p.scale.stride + i, 0.0F, scale);
-    load_or<kVec, P>(p.shift.data, b * p.shift.stride + i, 0.0F, shift);
+    if (!own.has(s)) continue;
+    float weight[kVec], bias[kVec], one_scale[kVec], one_shift[kVec];
+    load_or<kVec, P>(p.weight, own.at(s), 1.0F, weight);
+    load_or<kVec, P>(p.bias, own.at(s), 0.0F, bias);
+    scale.widen(s, one_scale);
+    shift.widen(s, one_shift);
 #pragma unroll
     for (int k = 0; k < kVec; ++k) {
-      value[s][k] = modulated(value[s][k], mean, rstd, weight[k], bias[k], scale[k], shift[k]);
+      value[s][k] =
+          modulated(value[s][k], mean, rstd, weight[k], bias[k], one_scale[k], one_shift[k]);
       most = max(most, magnitude_bits(rounded<T>(value[s][k])));
     }
-    if (io.y != nullptr) store<kVec>(value[s], static_cast<T*>(io.y) + row * dim, i);
+    if (io.y != nullptr) store<kVec>(value[s], static_cast<T*>(io.y) + row * dim, own.at(s));
   }
   if (io.amax != nullptr) {
     most = block_max<kMaxThreads>(most);
@@ -111,14 +170,14 @@ __global__ void __launch_bounds__(kMaxThreads)
   const int64_t stop = start + problem.rows_per_task < problem.tokens
                            ? start + problem.rows_per_task
                            : problem.tokens;
-  const Columns at = columns_of_thread<kVec>();
+  const Columns<kVec> own(dim);
   const float inverse_dim = 1.0F / static_cast<float>(dim);
   float of_grad[kSteps][kVec] = {}, of_normal[kSteps][kVec] = {}, of_branch[kSteps][kVec] = {};
   float factor[kSteps][kVec];  // weight * (1 + scale)
 #pragma unroll
   for (int s = 0; s < kSteps; ++s) {
-    const int64_t i = at.first + s * at.step;
-    if (i >= dim) continue;
+    const int64_t i = own.at(s);
+    if (!own.has(s)) continue;
     float scale[kVec];
     load_or<kVec, P>(p.weight, i, 1.0F, factor[s]);
     load_or<kVec, P>(p.scale.data, b * p.scale.stride + i, 0.0F, scale);
@@ -133,8 +192,8 @@ __global__ void __launch_bounds__(kMaxThreads)
     float along_one = 0.0F, along_h = 0.0F;
 #pragma unroll
     for (int s = 0; s < kSteps; ++s) {
-      const int64_t i = at.first + s * at.step;
-      if (i >= dim) continue;
+      const int64_t i = own.at(s);
+      if (!own.has(s)) continue;
       load<kVec>(static_cast<const T*>(io.grad_y) + row * dim, i, grad[s]);
       load<kVec>(static_cast<const T*>(io.h) + row * dim, i, normal[s]);
 #pragma unroll
@@ -152,8 +211,8 @@ __global__ void __launch_bounds__(kMaxThreads)
     along_h = sums.y * inverse_dim;
 #pragma unroll
     for (int s = 0; s < kSteps; ++s) {
-      const int64_t i = at.first + s * at.step;
-      if (i >= dim) continue;
+      const int64_t i = own.at(s);
+      if (!own.has(s)) continue;
 #pragma unroll
       for (int k = 0; k < kVec; ++k)
         grad[s][k] = rstd * (grad[s][k] - along_one - normal[s][k] * along_h);
@@ -180,8 +239,8 @@ __global__ void __launch_bounds__(kMaxThreads)
   float* partial = io.partial + static_cast<int64_t>(blockIdx.x) * kSums * dim;
 #pragma unroll
   for (int s = 0; s < kSteps; ++s) {
-    const int64_t i = at.first + s * at.step;
-    if (i >= dim) continue;
+    const int64_t i = own.at(s);
+    if (!own.has(s)) continue;
 #pragma unroll
     for (int k = 0; k < kVec; ++k) {
       partial[i + k] = of_grad[s][k];
@@ -246,20 +305,31 @@ bool rows_go_wide(const NormProblem& problem, const NormParameters& p,
                         {p.scale.stride, p.shift.stride, p.gate.stride});
 }
 
-unsigned threads_for(int64_t dim, int vec) {
-  const int64_t wanted = ((dim + vec - 1) / vec + kWarp - 1) / kWarp * kWarp;
-  return static_cast<unsigned>(std::min<int64_t>(wanted, kMaxThreads));
+/// Calls `launch` with the packs that a thread holds and the threads of a block, for the first
+/// number of packs of kFirst, kMore... that leaves at most `most_threads`, or else for the last.
+template <int kFirst, int... kMore, class Launch>
+void with_steps(int64_t packs, int64_t most_threads, Launch&& launch) {
+  const int64_t threads = blocks_for(packs, kFirst * kWarp) * int64_t{kWarp};
+  if constexpr (sizeof...(kMore) > 0) {
+    if (threads > most_threads) return with_steps<kMore...>(packs, most_threads, launch);
+  }
+  launch(Width<kFirst>{}, static_cast<unsigned>(threads));
 }
 
-/// Calls `launch` with the width of an access, the packs that a thread holds and the threads.
+/// Calls `launch` with the width of an access, the packs that a thread holds and the threads: at
+/// most `most_threads` while a thread need not hold more than kMostHeld elements for it.
 template <class T, class Launch>
-void with_sharing(int64_t dim, bool wide, Launch&& launch) {
+void with_sharing(int64_t dim, bool wide, int64_t most_threads, Launch&& launch) {
   with_width<T>(wide, [&](auto vec) {
     constexpr int kVec = decltype(vec)::value;
-    if (dim <= int64_t{kMaxThreads} * kVec) {
-      launch(vec, Width<1>{}, threads_for(dim, kVec));
+    const auto with_vec = [&](auto steps, unsigned threads) { launch(vec, steps, threads); };
+    const int64_t packs = (dim + kVec - 1) / kVec;
+    if constexpr (kVec == 8) {
+      with_steps<1, 2, 3>(packs, most_threads, with_vec);
+    } else if constexpr (kVec == 4) {
+      with_steps<1, 2, 3, 6>(packs, most_threads, with_vec);
     } else {
-      launch(vec, Width<kMostHeld / kVec>{}, threads_for(dim, kVec));
+      with_steps<1, kMostHeld>(packs, kMaxThreads, with_vec);
     }
   });
 }
@@ -291,10 +361,11 @@ void modulate_norm_forward(const NormProblem& problem, const NormParameters& par
     using T = decltype(storage);
     using P = decltype(param);
     const bool wide = rows_go_wide<T>(problem, parameters, {io.x, io.branch, io.h, io.y});
-    with_sharing<T>(problem.dim, wide, [&](auto vec, auto steps, unsigned threads) {
-      launch_kernel(forward<T, P, decltype(vec)::value, decltype(steps)::value>, rows, threads,
-                    stream, problem, parameters, io);
-    });
+    with_sharing<T>(problem.dim, wide, kForwardThreads,
+                    [&](auto vec, auto steps, unsigned threads) {
+                      launch_kernel(forward<T, P, decltype(vec)::value, decltype(steps)::value>,
+                                    rows, threads, stream, problem, parameters, io);
+                    });
   });
 }
 
@@ -307,7 +378,7 @@ void modulate_norm_backward(const NormProblem& problem, const NormParameters& pa
     const bool wide = rows_go_wide<T>(
         problem, parameters, {io.grad_y, io.grad_h, io.h, io.branch, io.grad_x, io.grad_branch});
     const auto blocks = static_cast<unsigned>(problem.batch * problem.tasks_per_sample());
-    with_sharing<T>(problem.dim, wide, [&](auto vec, auto steps, unsigned threads) {
+    with_sharing<T>(problem.dim, wide, kMaxThreads, [&](auto vec, auto steps, unsigned threads) {
       launch_kernel(backward<T, P, decltype(vec)::value, decltype(steps)::value>, blocks, threads,
                     stream, problem, parameters, io);
     });
