@@ -1,6 +1,7 @@
 #include "titan/parallel/cuda/cuda_graph.h"
 
 #include <exception>
+#include <map>
 
 #include <ATen/core/CachingHostAllocator.h>
 #include <ATen/cuda/CUDAGeneratorImpl.h>
@@ -22,6 +23,18 @@ void try_to(const Step& step) noexcept {
     step();
   } catch (const std::exception&) {  // the cause is on its way
   }
+}
+
+/// The one on which all of a device's graphs are recorded: cuBLAS keeps a workspace for each stream
+/// that it has seen, for good, and would hold one in the memory of each graph that is gone.
+c10::cuda::CUDAStream recording_stream(c10::DeviceIndex device) {
+  static std::map<c10::DeviceIndex, c10::cuda::CUDAStream> streams;  // training's thread alone
+  auto known = streams.find(device);
+  if (known == streams.end()) {
+    known = streams.emplace(device, c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device))
+                .first;
+  }
+  return known->second;
 }
 
 /// LibTorch's, with an end for captures that failed: where CUDA has given up a capture (an
@@ -58,11 +71,10 @@ void CudaGraph::capture(const std::function<void()>& work) {
   // recorded work needs no edge to it, and what the cache holds can go to the graph's own pool.
   c10::cuda::device_synchronize();
   c10::cuda::CUDACachingAllocator::emptyCache();
-  const c10::cuda::CUDAStreamGuard on_side(
-      c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device_.index()));
+  const c10::cuda::CUDAStreamGuard on_side(recording_stream(device_.index()));
   graph_ = std::make_unique<Capture>();
   try {
-    // Thread-local: NCCL's watchdog and the loader's pinned copies may call CUDA meanwhile.
+    // Thread-local: NCCL's watchdog and other threads of ours may call CUDA meanwhile.
     // Backward runs on a thread of autograd's, whose launches go to the recorded stream all the
     // same.
     graph_->capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
