@@ -15,6 +15,11 @@ namespace titan::checkpoint {
 /// image of the rank's file.
 class Staging {
  public:
+  Staging() = default;
+  ~Staging();
+  Staging(const Staging&) = delete;
+  Staging& operator=(const Staging&) = delete;
+
   /// Makes room and touches every page, so that the first save does not pay for it.
   void reserve(const RankFile& file);
   /// Copies header and tensors. From a GPU the copies are only queued on the current stream:
@@ -26,7 +31,9 @@ class Staging {
   std::vector<FilePiece> pieces() const;
 
  private:
-  at::Tensor buffer_;  ///< [bytes] uint8
+  void free();
+
+  at::Tensor buffer_;  ///< [bytes] uint8, whole pages
   std::uint64_t used_ = 0;
   std::function<bool()> arrived_;  ///< empty: nothing to wait for
 };

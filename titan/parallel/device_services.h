@@ -2,6 +2,7 @@
 // libtitan_cuda.so fills it in when it is loaded; no CUDA header is needed to use it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -71,6 +72,14 @@ class DeviceServices {
   virtual memory::MemoryStats memory_stats(int device) const = 0;
   virtual void reset_memory_peak(int device) = 0;
   virtual std::unique_ptr<DeviceEvent> make_event() = 0;
+  /// Locks whole pages of the host's memory, so that copies between them and the device do not make
+  /// the host wait. Why it could not be done; empty = done.
+  virtual std::string pin(void* begin, std::size_t bytes) {
+    (void)begin, (void)bytes;
+    return "this device's library cannot";
+  }
+  /// Ends what pin() at `begin` did; no copy from or to there is under way any more.
+  virtual void unpin(void* begin) { (void)begin; }
   /// Null where work on `device` (-1 = the CPU) cannot be recorded.
   virtual std::unique_ptr<DeviceGraph> make_graph(int device) {
     (void)device;

@@ -63,6 +63,15 @@ class CudaServices : public DeviceServices {
     c10::cuda::CUDACachingAllocator::resetPeakStats(index(device));
   }
   std::unique_ptr<DeviceEvent> make_event() override { return std::make_unique<CudaEvent>(); }
+  std::string pin(void* begin, std::size_t bytes) override {
+    const cudaError_t error = cudaHostRegister(begin, bytes, cudaHostRegisterDefault);
+    if (error == cudaSuccess) return "";
+    (void)cudaGetLastError();  // it is answered here: LibTorch's next check must not meet it
+    return cudaGetErrorString(error);
+  }
+  void unpin(void* begin) override {
+    if (cudaHostUnregister(begin) != cudaSuccess) (void)cudaGetLastError();
+  }
   std::unique_ptr<DeviceGraph> make_graph(int device) override {
     return device >= 0 ? make_cuda_graph(c10::Device(c10::kCUDA, index(device))) : nullptr;
   }
