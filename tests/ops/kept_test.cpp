@@ -8,9 +8,10 @@
 #include "titan/models/layers/linear.h"
 #include "titan/ops/attention.h"
 #include "titan/ops/attention_backend.h"
-#include "titan/parallel/cuda_library.h"
 
 #include "titan/base/check.h"
+
+#include "tests/ops/op_testing.h"
 
 namespace titan {
 namespace {
@@ -145,7 +146,7 @@ TEST_CASE("the kernel of a large problem is measured inside a recomputed block",
 }
 
 TEST_CASE("kept attention on a device has the gradients of computed attention", "[cuda]") {
-  if (!parallel::load_cuda_library().loaded) TITAN_SKIP("no CUDA device, or no CUDA library");
+  if (!testing::has_cuda()) TITAN_SKIP("no CUDA device, or no CUDA library");
   at::manual_seed(2);
   for (const auto backend : {ops::AttentionBackend::kFlash, ops::AttentionBackend::kCudnn}) {
     ops::set_attention_backend(backend);
