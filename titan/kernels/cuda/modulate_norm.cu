@@ -3,6 +3,7 @@
 
 #include "titan/kernels/cuda/fused_math.cuh"
 #include "titan/kernels/cuda/pack.cuh"
+#include "titan/kernels/cuda/task_sums.cuh"
 #include "titan/kernels/modulate_norm.h"
 
 namespace titan::kernels::cuda {
@@ -16,6 +17,7 @@ constexpr int kSums = 3;       // of grad_y, of grad_y * normalised h, of grad_h
 constexpr int kMostHeld = 24;  // elements of a row that a thread holds: 12288 / kMaxThreads
 // Of scale, and of shift, that a thread keeps while the sums of a row are taken.
 constexpr std::size_t kEarlyBytes = 64;
+constexpr std::size_t kAheadBytes = 16;  // of a row, where backward loads ahead
 
 /// Which columns of a row a thread holds: kSteps packs, a block's width apart.
 template <int kVec>
@@ -158,47 +160,74 @@ __global__ void __launch_bounds__(kMaxThreads)
   }
 }
 
+/// Of a thread of `backward` that holds so many elements: what leaves room for two blocks of
+/// kMaxThreads, of 384 (rows of 3072), or for one. Left alone nvcc takes somewhat more.
+constexpr int most_registers(int held) { return held <= 4 ? 64 : held <= 8 ? 80 : 128; }
+
 /// One block takes rows_per_task rows of one sample and reads each once. A thread owns columns, so
 /// their sums need no exchange and stay in registers.
 template <class T, class P, int kVec, int kSteps>
-__global__ void __launch_bounds__(kMaxThreads)
+__global__ void __maxnreg__(most_registers(kVec* kSteps))
     backward(NormProblem problem, NormParameters p, ModulateNormBackward io) {
+  // While a row's sums are taken, what else it needs and the next row are on their way, where
+  // registers hold them.
+  constexpr bool kAhead = kSteps * kVec * sizeof(T) <= kAheadBytes;
   const int64_t dim = problem.dim;
-  const int64_t per_sample = problem.tasks_per_sample();
+  const auto per_sample = static_cast<unsigned>(problem.tasks_per_sample());  // tasks fit a grid
   const int64_t b = blockIdx.x / per_sample;
   const int64_t start = (blockIdx.x % per_sample) * problem.rows_per_task;
   const int64_t stop = start + problem.rows_per_task < problem.tokens
                            ? start + problem.rows_per_task
                            : problem.tokens;
+  const auto first =
+      static_cast<unsigned>(b * problem.tokens + start);  // forward's rows fit a grid
+  const auto last = static_cast<unsigned>(b * problem.tokens + stop);
   const Columns<kVec> own(dim);
-  const float inverse_dim = 1.0F / static_cast<float>(dim);
+  float rstd = 0.0F, mean = 0.0F;
+  Held<T, kVec, kSteps> grad_y, h, grad_h, branch;
+  const auto load_row = [&](unsigned row) {
+    grad_y.load(io.grad_y, row * dim, own);
+    h.load(io.h, row * dim, own);
+    rstd = io.rstd[row];
+    if (!problem.rms) mean = io.mean[row];
+  };
+  const auto load_rest = [&](unsigned row) {
+    grad_h.load(io.grad_h, row * dim, own);
+    branch.load(io.branch, row * dim, own);
+  };
+  if constexpr (kAhead) load_row(first);
+
   float of_grad[kSteps][kVec] = {}, of_normal[kSteps][kVec] = {}, of_branch[kSteps][kVec] = {};
   float factor[kSteps][kVec];  // weight * (1 + scale)
+  Held<P, kVec, kSteps> weight, scale;
+  weight.load(p.weight, 0, own, 1.0F);
+  scale.load(p.scale.data, b * p.scale.stride, own);
 #pragma unroll
   for (int s = 0; s < kSteps; ++s) {
-    const int64_t i = own.at(s);
-    if (!own.has(s)) continue;
-    float scale[kVec];
-    load_or<kVec, P>(p.weight, i, 1.0F, factor[s]);
-    load_or<kVec, P>(p.scale.data, b * p.scale.stride + i, 0.0F, scale);
+    float one_scale[kVec];
+    weight.widen(s, factor[s]);
+    scale.widen(s, one_scale);
 #pragma unroll
-    for (int k = 0; k < kVec; ++k) factor[s][k] *= 1.0F + scale[k];
+    for (int k = 0; k < kVec; ++k) factor[s][k] *= 1.0F + one_scale[k];
   }
 
-  for (int64_t row = b * problem.tokens + start; row < b * problem.tokens + stop; ++row) {
-    const float rstd = io.rstd[row];
-    const float mean = problem.rms ? 0.0F : io.mean[row];
+  const float inverse_dim = 1.0F / static_cast<float>(dim);
+  for (unsigned row = first; row < last; ++row) {
+    if constexpr (kAhead) {
+      load_rest(row);
+    } else {
+      load_row(row);
+    }
+    const float row_rstd = rstd;
     float grad[kSteps][kVec], normal[kSteps][kVec];
     float along_one = 0.0F, along_h = 0.0F;
 #pragma unroll
     for (int s = 0; s < kSteps; ++s) {
-      const int64_t i = own.at(s);
-      if (!own.has(s)) continue;
-      load<kVec>(static_cast<const T*>(io.grad_y) + row * dim, i, grad[s]);
-      load<kVec>(static_cast<const T*>(io.h) + row * dim, i, normal[s]);
+      grad_y.widen(s, grad[s]);
+      h.widen(s, normal[s]);
 #pragma unroll
       for (int k = 0; k < kVec; ++k) {
-        normal[s][k] = (normal[s][k] - mean) * rstd;
+        normal[s][k] = (normal[s][k] - mean) * row_rstd;
         of_grad[s][k] += grad[s][k];
         of_normal[s][k] += grad[s][k] * normal[s][k];
         grad[s][k] *= factor[s][k];
@@ -206,47 +235,39 @@ __global__ void __launch_bounds__(kMaxThreads)
         along_h += grad[s][k] * normal[s][k];
       }
     }
+    if (kAhead && row + 1 < last) load_row(row + 1);
     const float2 sums = block_sum<kMaxThreads>(along_one, along_h);
+    if constexpr (!kAhead) load_rest(row);
     along_one = problem.rms ? 0.0F : sums.x * inverse_dim;
     along_h = sums.y * inverse_dim;
 #pragma unroll
     for (int s = 0; s < kSteps; ++s) {
-      const int64_t i = own.at(s);
       if (!own.has(s)) continue;
+      float other[kVec], factor_of_branch[kVec];
+      grad_h.widen(s, other);
 #pragma unroll
       for (int k = 0; k < kVec; ++k)
-        grad[s][k] = rstd * (grad[s][k] - along_one - normal[s][k] * along_h);
-      if (io.grad_h != nullptr) {
-        float other[kVec];
-        load<kVec>(static_cast<const T*>(io.grad_h) + row * dim, i, other);
-#pragma unroll
-        for (int k = 0; k < kVec; ++k) grad[s][k] += other[k];
-      }
-      store<kVec>(grad[s], static_cast<T*>(io.grad_x) + row * dim, i);
+        grad[s][k] = row_rstd * (grad[s][k] - along_one - normal[s][k] * along_h) + other[k];
+      store<kVec>(grad[s], static_cast<T*>(io.grad_x) + row * dim, own.at(s));
       if (io.branch == nullptr) continue;
-      float branch[kVec], gate[kVec];
-      load<kVec>(static_cast<const T*>(io.branch) + row * dim, i, branch);
-      load_or<kVec, P>(p.gate.data, b * p.gate.stride + i, 1.0F, gate);
+      branch.widen(s, other);
+      load_or<kVec, P>(p.gate.data, b * p.gate.stride + own.at(s), 1.0F, factor_of_branch);
 #pragma unroll
       for (int k = 0; k < kVec; ++k) {
-        of_branch[s][k] += grad[s][k] * branch[k];
-        grad[s][k] *= gate[k];
+        of_branch[s][k] += grad[s][k] * other[k];
+        grad[s][k] *= factor_of_branch[k];
       }
-      store<kVec>(grad[s], static_cast<T*>(io.grad_branch) + row * dim, i);
+      store<kVec>(grad[s], static_cast<T*>(io.grad_branch) + row * dim, own.at(s));
     }
   }
 
   float* partial = io.partial + static_cast<int64_t>(blockIdx.x) * kSums * dim;
 #pragma unroll
   for (int s = 0; s < kSteps; ++s) {
-    const int64_t i = own.at(s);
     if (!own.has(s)) continue;
-#pragma unroll
-    for (int k = 0; k < kVec; ++k) {
-      partial[i + k] = of_grad[s][k];
-      partial[dim + i + k] = of_normal[s][k];
-      if (io.branch != nullptr) partial[2 * dim + i + k] = of_branch[s][k];
-    }
+    store<kVec>(of_grad[s], partial, own.at(s));
+    store<kVec>(of_normal[s], partial + dim, own.at(s));
+    if (io.branch != nullptr) store<kVec>(of_branch[s], partial + 2 * dim, own.at(s));
   }
 }
 
@@ -256,19 +277,17 @@ __device__ float parameter(const void* data, int64_t i, float missing) {
   return data == nullptr ? missing : to_float(static_cast<const P*>(data)[i]);
 }
 
-/// Adds a sample's partial sums into its first task's place: one thread a column.
+/// Adds a sample's partial sums into its first task's place: a block takes 32 columns.
 template <class P>
-__global__ void reduce_samples(NormProblem problem, NormParameters p, ModulateNormBackward io) {
+__global__ void __launch_bounds__(kWarp* kMostSections)
+    reduce_samples(NormProblem problem, NormParameters p, ModulateNormBackward io) {
   const int64_t dim = problem.dim;
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * kColumnThreads + threadIdx.x;
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * kWarp + threadIdx.x % kWarp;
   const int64_t b = blockIdx.y;
-  if (i >= dim) return;
   const int kinds = io.branch != nullptr ? kSums : kSums - 1;
   float* tasks = io.partial + b * problem.tasks_per_sample() * kSums * dim;
   float sum[kSums] = {};
-  for (int64_t task = 0; task < problem.tasks_per_sample(); ++task) {
-    for (int s = 0; s < kinds; ++s) sum[s] += tasks[(task * kSums + s) * dim + i];
-  }
+  if (!add_tasks(tasks, problem.tasks_per_sample(), dim, kinds, kSums * dim, i, sum)) return;
   for (int s = 0; s < kinds; ++s) tasks[s * dim + i] = sum[s];
   if (io.grad_shift != nullptr) io.grad_shift[b * dim + i] = sum[0];
   if (io.grad_scale != nullptr) {
@@ -376,17 +395,19 @@ void modulate_norm_backward(const NormProblem& problem, const NormParameters& pa
     using T = decltype(storage);
     using P = decltype(param);
     const bool wide = rows_go_wide<T>(
-        problem, parameters, {io.grad_y, io.grad_h, io.h, io.branch, io.grad_x, io.grad_branch});
+        problem, parameters,
+        {io.grad_y, io.grad_h, io.h, io.branch, io.grad_x, io.grad_branch, io.partial});
     const auto blocks = static_cast<unsigned>(problem.batch * problem.tasks_per_sample());
     with_sharing<T>(problem.dim, wide, kMaxThreads, [&](auto vec, auto steps, unsigned threads) {
       launch_kernel(backward<T, P, decltype(vec)::value, decltype(steps)::value>, blocks, threads,
                     stream, problem, parameters, io);
     });
-    const unsigned columns = blocks_for(problem.dim, kColumnThreads);
-    const dim3 grid(columns, static_cast<unsigned>(problem.batch));
-    launch_kernel(reduce_samples<P>, grid, kColumnThreads, stream, problem, parameters, io);
+    const dim3 grid(blocks_for(problem.dim, kWarp), static_cast<unsigned>(problem.batch));
+    launch_kernel(reduce_samples<P>, grid, adding_threads(problem.tasks_per_sample()), stream,
+                  problem, parameters, io);
     if (io.grad_weight != nullptr || io.grad_bias != nullptr) {
-      launch_kernel(reduce_affine<P>, columns, kColumnThreads, stream, problem, parameters, io);
+      launch_kernel(reduce_affine<P>, blocks_for(problem.dim, kColumnThreads), kColumnThreads,
+                    stream, problem, parameters, io);
     }
   });
 }
