@@ -2,13 +2,16 @@
 
 #include "titan/train/graphed_step.h"
 
+#include <array>
 #include <cmath>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <torch/torch.h>
 
+#include "titan/base/check.h"
 #include "titan/config/loader.h"
 #include "titan/data/dataloader.h"
 #include "titan/models/builtin.h"
@@ -22,6 +25,7 @@
 #include "titan/train/model_setup.h"
 #include "titan/train/train_step.h"
 
+#include "tests/support/ranks.h"
 #include "tests/support/recorded_graph.h"
 
 namespace titan {
@@ -366,7 +370,7 @@ TEST_CASE("a replayed evaluation is the launched one, and the next sees other we
           ++launches;
           return batch.fields.get("x") * weight + timestep.to(torch::kFloat);
         },
-        std::move(graph), /*may_fall_back=*/true);
+        std::move(graph), /*ranks=*/nullptr);
     for (int64_t i = 0; i < 7; ++i) {
       const int64_t size = i == 6 ? 2 : 3;  // the last is short
       Batch batch;
@@ -393,18 +397,21 @@ TEST_CASE("a replayed evaluation is the launched one, and the next sees other we
   }
 }
 
-/// Writes down what is done with it; a replay does nothing.
+/// Writes down what is done with it; a replay does nothing. `failure`, if any, ends its recording.
 class NotedGraph : public parallel::DeviceGraph {
  public:
-  explicit NotedGraph(std::string& notes) : notes_(notes) {}
+  explicit NotedGraph(std::string& notes, std::string failure = "")
+      : notes_(notes), failure_(std::move(failure)) {}
   void capture(const std::function<void()>& work) override {
     notes_ += "capture ";
     work();
+    if (!failure_.empty()) throw Error(failure_);
   }
   void replay() override { notes_ += "replay "; }
 
  private:
   std::string& notes_;
+  std::string failure_;
 };
 
 StatusOr<Batch> batch_of_ones() {
@@ -433,6 +440,106 @@ TEST_CASE("what launched work keeps is given back before a recording and before 
                     {.forget = [&] { notes += "forget "; }});
   for (int i = 0; i < 5; ++i) REQUIRE(steps.run(batch_of_ones).ok());
   CHECK(notes == "forget capture forget replay forget replay ");
+}
+
+/// What two ranks, as threads, have seen.
+struct OnRanks {
+  std::array<std::string, 2> notes, failure, error;
+  std::array<double, 2> loss = {}, broken = {}, offered = {};
+};
+
+std::size_t number(const parallel::Communicator& ranks) {
+  return static_cast<std::size_t>(ranks.rank());
+}
+
+TEST_CASE("ranks record a step together or not at all", "[graph]") {
+  const JobConfig config = flux();
+  const testing::RecordingServices device;
+  // Of rank 1.
+  const auto steps = [&](bool has_graph, const std::string& failure) {
+    OnRanks seen;
+    testing::run_ranks(2, [&](parallel::Communicator& ranks) {
+      const std::size_t rank = number(ranks);
+      parallel::ParallelEngine engine(one_weight(), {});
+      std::unique_ptr<parallel::DeviceGraph> graph;
+      if (rank == 0 || has_graph)
+        graph = std::make_unique<NotedGraph>(seen.notes[rank], rank == 1 ? failure : "");
+      GraphedStep step(engine, doubled, std::move(graph), {.ranks = &ranks});
+      for (int i = 0; i < 5; ++i) seen.loss[rank] += step.run(batch_of_ones)->loss.item<double>();
+      seen.offered[rank] = make_step_graph(config, at::kCPU) ? 1 : 0;  // of an evaluation
+      ranks.barrier();
+    });
+    CHECK(seen.loss == std::array{20.0, 20.0});
+    return seen;
+  };
+  const OnRanks recorded = steps(true, "");
+  CHECK(recorded.notes[0] == "capture replay replay ");
+  CHECK(recorded.notes[1] == recorded.notes[0]);
+  CHECK(recorded.offered == std::array{1.0, 1.0});
+  const OnRanks failed = steps(true, "not permitted");
+  CHECK(failed.notes[0] == "capture ");
+  CHECK(failed.notes[1] == "capture ");
+  CHECK(failed.offered == std::array{0.0, 0.0});
+  CHECK(make_step_graph(config, at::kCPU) != nullptr);  // another job's
+  const OnRanks without = steps(false, "");
+  CHECK(without.notes[0].empty());
+  CHECK(without.notes[1].empty());
+}
+
+TEST_CASE("all ranks learn which of them could not record, and why", "[graph]") {
+  const auto recording = [](const std::string& at_the_end, const std::string& within) {
+    OnRanks seen;
+    testing::run_ranks(2, [&](parallel::Communicator& ranks) {
+      const std::size_t rank = number(ranks);
+      NotedGraph graph(seen.notes[rank], rank == 1 ? at_the_end : "");
+      const Recording result = record_on_all(
+          graph,
+          [&] {
+            if (rank == 1 && !within.empty()) throw Error(within);
+          },
+          &ranks);
+      seen.failure[rank] = result.failure;
+      seen.broken[rank] = result.work_broken ? 1 : 0;
+    });
+    CHECK(seen.failure[0] == seen.failure[1]);
+    CHECK(seen.broken[0] == seen.broken[1]);
+    return std::pair(seen.failure[0], seen.broken[0]);
+  };
+  CHECK(recording("", "") == std::pair(std::string(), 0.0));
+  CHECK(recording("not joined\nframes", "") == std::pair(std::string("rank 1: not joined"), 0.0));
+  CHECK(recording("", "not permitted") == std::pair(std::string("rank 1: not permitted"), 1.0));
+}
+
+TEST_CASE("ranks record an evaluation together or not at all", "[graph]") {
+  const auto evaluation = [](const std::string& at_the_end, bool within) {
+    OnRanks seen;
+    testing::run_ranks(2, [&](parallel::Communicator& ranks) {
+      const std::size_t rank = number(ranks);
+      int64_t calls = 0;
+      GraphedLosses losses_of(
+          [&](const Batch& batch, const at::Tensor&) {
+            if (++calls > GraphedLosses::kWarmUpBatches && within && rank == 1)
+              throw Error("not permitted");
+            return batch.fields.get("x");
+          },
+          std::make_unique<NotedGraph>(seen.notes[rank], rank == 1 ? at_the_end : ""), &ranks);
+      try {
+        for (int i = 0; i < 4; ++i)
+          seen.loss[rank] +=
+              losses_of.run(*batch_of_ones(), torch::zeros({2}, torch::kLong)).sum().item<double>();
+      } catch (const Error& error) {
+        seen.error[rank] = error.what();
+      }
+    });
+    return seen;
+  };
+  CHECK(evaluation("", false).notes[1] == "capture replay replay ");
+  const OnRanks failed = evaluation("not joined", false);
+  CHECK(failed.notes == std::array<std::string, 2>{"capture ", "capture "});
+  CHECK(failed.loss == std::array{8.0, 8.0});
+  const OnRanks broken = evaluation("", true);
+  for (const std::string& error : broken.error)
+    CHECK(error.find("[graph] evaluation cannot be recorded (rank 1: not permitted)") == 0);
 }
 
 TEST_CASE("a step that draws from LibTorch's generators is not recorded", "[graph]") {

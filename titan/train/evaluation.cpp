@@ -52,7 +52,7 @@ StatusOr<PassBatch> next_batch(OnePassLoader& loader) {
 }
 
 Status measure(const Dataset& dataset, OnePassLoader& loader, const EvaluatorOptions& options,
-               BlockRunner& runner, const Objective& objective, int num_ranks,
+               BlockRunner& runner, const Objective& objective, parallel::Communicator& ranks,
                const std::function<void(int64_t, int64_t)>& progress,
                const std::function<bool()>& stop, Measured& measured) {
   GraphedLosses losses_of(
@@ -60,7 +60,7 @@ Status measure(const Dataset& dataset, OnePassLoader& loader, const EvaluatorOpt
         const TrainingExample example = objective.prepare_evaluation(batch, timestep, options.seed);
         return objective.loss(runner.forward(example.x_t, example.t, example.condition), example);
       },
-      options.make_graph ? options.make_graph() : nullptr, /*may_fall_back=*/num_ranks == 1);
+      options.make_graph ? options.make_graph() : nullptr, &ranks);
   for (int64_t round = 0; round < loader.rounds(); ++round) {
     if (stop && stop()) return {absl::StatusCode::kCancelled, "[eval] stopped"};
     TITAN_ASSIGN_OR_RETURN(PassBatch pass, next_batch(loader));
@@ -72,7 +72,7 @@ Status measure(const Dataset& dataset, OnePassLoader& loader, const EvaluatorOpt
     measured.loss.narrow(0, pass.first, count).copy_(losses);
     measured.timestep.narrow(0, pass.first, count).copy_(timestep);
     if (progress) {
-      progress(std::min((round + 1) * num_ranks * options.batch_size, loader.num_samples()),
+      progress(std::min((round + 1) * ranks.size() * options.batch_size, loader.num_samples()),
                loader.num_samples());
     }
   }
@@ -143,8 +143,8 @@ StatusOr<EvaluationResult> Evaluator::run(
   Measured measured(loader.num_samples());
   // A rank that fails here leaves at once: the failure watch then ends the others, which would wait
   // for its losses.
-  TITAN_RETURN_IF_ERROR(measure(*dataset_, loader, options_, runner, objective, ranks.size(),
-                                progress, stop, measured));
+  TITAN_RETURN_IF_ERROR(
+      measure(*dataset_, loader, options_, runner, objective, ranks, progress, stop, measured));
   // Every sample was measured by one rank and is zero on the others, so the sums are exact.
   ranks.all_reduce_(measured.loss);
   ranks.all_reduce_(measured.timestep);

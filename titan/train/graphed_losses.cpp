@@ -1,17 +1,17 @@
 #include "titan/train/graphed_losses.h"
 
-#include <exception>
 #include <utility>
 
 #include "titan/base/check.h"
 #include "titan/base/log.h"
 #include "titan/train/fixed_batch.h"
+#include "titan/train/graphed_step.h"
 
 namespace titan {
 
 GraphedLosses::GraphedLosses(Work work, std::unique_ptr<parallel::DeviceGraph> graph,
-                             bool may_fall_back)
-    : work_(std::move(work)), graph_(std::move(graph)), may_fall_back_(may_fall_back) {}
+                             parallel::Communicator* ranks)
+    : work_(std::move(work)), graph_(graph_of_all(std::move(graph), ranks)), ranks_(ranks) {}
 
 at::Tensor GraphedLosses::run(const Batch& batch, const at::Tensor& timestep) {
   if (!graph_ || warm_up_left_-- > 0) return work_(batch, timestep);
@@ -31,18 +31,17 @@ at::Tensor GraphedLosses::run(const Batch& batch, const at::Tensor& timestep) {
 bool GraphedLosses::record(const Batch& batch, const at::Tensor& timestep) {
   batch_ = fixed_copy(batch);
   timestep_ = timestep.clone();
-  try {
-    graph_->capture([&] { losses_ = work_(batch_, timestep_); });
-    return true;
-  } catch (const std::exception& error) {
-    const std::string whole = error.what();
-    const std::string cause = whole.substr(0, whole.find('\n'));
-    TITAN_CHECK(may_fall_back_, "[graph] evaluation cannot be recorded (", cause,
-                "); training.cuda_graphs=off launches it kernel by kernel");
-    TITAN_LOG(WARNING) << "[graph] off for this evaluation: it cannot be recorded: " << cause;
-    graph_.reset();
-    return false;
-  }
+  const Recording recording = record_on_all(
+      *graph_, [&] { losses_ = work_(batch_, timestep_); }, ranks_);
+  if (recording.failure.empty()) return true;
+  TITAN_CHECK(!recording.work_broken || ranks_ == nullptr || ranks_->size() == 1,
+              "[graph] evaluation cannot be recorded (", recording.failure,
+              "); training.cuda_graphs=off launches it kernel by kernel");
+  TITAN_LOG(WARNING) << "[graph] off for this evaluation: it cannot be recorded: "
+                     << recording.failure;
+  losses_ = at::Tensor();
+  graph_.reset();
+  return false;
 }
 
 }  // namespace titan

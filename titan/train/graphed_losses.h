@@ -11,6 +11,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "titan/data/batch.h"
+#include "titan/parallel/communicator.h"
 #include "titan/parallel/device_services.h"
 
 namespace titan {
@@ -21,11 +22,15 @@ class GraphedLosses {
   using Work = std::function<at::Tensor(const Batch& batch, const at::Tensor& timestep)>;
   static constexpr int64_t kWarmUpBatches = 2;
 
-  /// `graph` null: every batch is launched. `may_fall_back`: a recording that fails is given up;
-  /// else it throws titan::Error.
-  GraphedLosses(Work work, std::unique_ptr<parallel::DeviceGraph> graph, bool may_fall_back);
+  /// `graph` null: every batch is launched. `ranks`: those that evaluate together, outlives this
+  /// object; null: this one is alone. All make theirs at the same place and call run() equally
+  /// often.
+  GraphedLosses(Work work, std::unique_ptr<parallel::DeviceGraph> graph,
+                parallel::Communicator* ranks);
 
-  /// Valid until the next call.
+  /// Valid until the next call. A recording that fails on a rank is given up on all; throws
+  /// titan::Error, on all, where of several ranks one was stopped within its work: it may hold
+  /// weights for gathered that are not.
   at::Tensor run(const Batch& batch, const at::Tensor& timestep);
 
  private:
@@ -33,7 +38,7 @@ class GraphedLosses {
 
   Work work_;
   std::unique_ptr<parallel::DeviceGraph> graph_;
-  bool may_fall_back_;
+  parallel::Communicator* ranks_;
   int64_t warm_up_left_ = kWarmUpBatches;
   bool recorded_ = false;
   Batch batch_;  ///< what the graph reads

@@ -1,5 +1,6 @@
 #include "titan/train/graphed_step.h"
 
+#include <atomic>
 #include <chrono>
 #include <exception>
 #include <optional>
@@ -21,14 +22,21 @@ namespace {
 
 constexpr int64_t kScalars = 3;  // loss, norm, skip
 
+/// Whether the job's ranks have given up recording its steps. Its evaluations are then launched,
+/// too: what failed in the step would fail there, where a rank that is stopped half-way cannot
+/// always go on.
+std::atomic<bool> given_up{false};
+
 /// Batch after batch of `batches`, which outlive the source.
 BatchSource source_of(const std::vector<Batch>& batches) {
   return [&batches, next = std::size_t{0}]() mutable -> StatusOr<Batch> { return batches[next++]; };
 }
 
-std::string first_line(const char* text) {
-  const std::string whole = text;
-  return whole.substr(0, whole.find('\n'));
+/// One line, never empty.
+std::string cause_of(const std::exception& error) {
+  const std::string whole = error.what();
+  const std::string line = whole.substr(0, whole.find('\n'));
+  return line.empty() ? "an error without a text" : line;
 }
 
 }  // namespace
@@ -52,7 +60,7 @@ std::string why_not_recorded(const JobConfig& config) {
 std::unique_ptr<parallel::DeviceGraph> make_step_graph(const JobConfig& config,
                                                        c10::Device device) {
   parallel::DeviceServices* const services = parallel::device_services();
-  return services != nullptr && why_not_recorded(config).empty()
+  return services != nullptr && !given_up && why_not_recorded(config).empty()
              ? services->make_graph(device.index())
              : nullptr;
 }
@@ -64,12 +72,47 @@ void log_step_graph(const JobConfig& config, c10::Device device) {
     TITAN_LOG(INFO) << "[graph] off: " << reason;
 }
 
+std::unique_ptr<parallel::DeviceGraph> graph_of_all(std::unique_ptr<parallel::DeviceGraph> graph,
+                                                    parallel::Communicator* ranks) {
+  if (ranks != nullptr &&
+      ranks->all_reduce_values({graph ? 1.0 : 0.0}, parallel::Reduction::kMin)[0] == 0)
+    graph.reset();
+  return graph;
+}
+
+Recording record_on_all(parallel::DeviceGraph& graph, const std::function<void()>& work,
+                        parallel::Communicator* ranks) {
+  Recording result;
+  try {
+    graph.capture([&] {
+      result.work_broken = true;
+      work();
+      result.work_broken = false;
+    });
+  } catch (const std::exception& error) {
+    result.failure = cause_of(error);
+  }
+  if (ranks == nullptr || ranks->size() == 1) return result;
+  // No rank waits within a recording for one that has failed: the collectives in it are written
+  // down and do not run, and what connects ranks was done in the steps before. But for NCCL's
+  // registration of memory for NVLink SHARP, where a node's ranks meet on the host
+  // (NCCL_GRAPH_REGISTER=0 leaves it out): there the wait here ends with the group's time limit.
+  const std::vector<std::string> failures = ranks->all_gather_text(result.failure);
+  result.work_broken =
+      ranks->all_reduce_values({result.work_broken ? 1.0 : 0.0}, parallel::Reduction::kMax)[0] > 0;
+  for (std::size_t rank = failures.size(); rank-- > 0;)
+    if (!failures[rank].empty()) result.failure = str_cat("rank ", rank, ": ", failures[rank]);
+  return result;
+}
+
 GraphedStep::GraphedStep(parallel::ParallelEngine& engine, StepWork work,
                          std::unique_ptr<parallel::DeviceGraph> graph, GraphedStepOptions options)
     : engine_(engine),
       work_(std::move(work)),
-      graph_(std::move(graph)),
+      graph_(graph_of_all(std::move(graph), options.ranks)),
       options_(std::move(options)) {}
+
+GraphedStep::~GraphedStep() { given_up = false; }
 
 StatusOr<StepOutput> GraphedStep::run(const BatchSource& next) {
   replayed_ = false;
@@ -103,15 +146,12 @@ StatusOr<StepOutput> GraphedStep::record(const BatchSource& next) {
     fixed_.push_back(fixed_copy(batch));
   }
   const auto start = std::chrono::steady_clock::now();
-  try {
-    const TraceSpan span("record graph");
-    capture();
-  } catch (const std::exception& error) {
-    const std::string cause = first_line(error.what());
-    TITAN_CHECK(options_.may_fall_back, "[graph] the step cannot be recorded (", cause,
-                "); training.cuda_graphs=off launches it kernel by kernel");
-    give_up("the step cannot be recorded: " + cause);
-    // What the host took for done in the recording was not.
+  if (const Recording recording = capture(); !recording.failure.empty()) {
+    give_up("the step cannot be recorded: " + recording.failure);
+    given_up = options_.ranks != nullptr && options_.ranks->size() > 1;
+    // What the host took for done in the recording was not. Of several ranks, one that was stopped
+    // within its work may have reductions under way that never were: the engine then refuses to
+    // begin a step, and the job ends.
     engine_.parameters().weights_changed();
     return launch(source_of(fixed_));
   }
@@ -122,7 +162,8 @@ StatusOr<StepOutput> GraphedStep::record(const BatchSource& next) {
   return enqueue();
 }
 
-void GraphedStep::capture() {
+Recording GraphedStep::capture() {
+  const TraceSpan span("record graph");
   // The recording begins as the step after a step does: what the model reads of the weights is
   // theirs, and everything that follows a change of them (gathering units, 8-bit copies) is due.
   engine_.fill_resident();
@@ -130,7 +171,7 @@ void GraphedStep::capture() {
   // Now: what is freed within a recording is no memory that the graph could use.
   options_.forget();
   const GeneratorsUnwatched unwatched;
-  graph_->capture([&] {
+  const auto work = [&] {
     StatusOr<StepOutput> output = work_(source_of(fixed_));
     TITAN_CHECK(output.ok(), message_of(output.status()));
     const at::NoGradGuard no_grad;
@@ -145,7 +186,8 @@ void GraphedStep::capture() {
       TITAN_CHECK(part.scalar_type() == at::kFloat && part.dim() == 1,
                   "[graph] what a step reports is float32");
     report_ = at::cat(parts);
-  });
+  };
+  return record_on_all(*graph_, work, options_.ranks);
 }
 
 StatusOr<StepOutput> GraphedStep::replay(const BatchSource& next) {
@@ -192,6 +234,7 @@ StepOutput GraphedStep::enqueue() {
 
 void GraphedStep::give_up(const std::string& reason) {
   TITAN_LOG(WARNING) << "[graph] off: " << reason;
+  report_ = at::Tensor();
   graph_.reset();
 }
 

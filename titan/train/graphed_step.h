@@ -15,6 +15,7 @@
 #include "titan/base/status.h"
 #include "titan/config/job_config.h"
 #include "titan/data/batch.h"
+#include "titan/parallel/communicator.h"
 #include "titan/parallel/device_services.h"
 #include "titan/parallel/engine.h"
 
@@ -37,16 +38,31 @@ using StepWork = std::function<StatusOr<StepOutput>(const BatchSource& next)>;
 std::string why_not_recorded(const JobConfig& config);
 
 /// A graph for a job's steps or evaluations on `device`; null where why_not_recorded stands against
-/// it, or the device has none (the CPU).
+/// it, the device has none (the CPU), or the job's ranks have given up recording its steps.
 std::unique_ptr<parallel::DeviceGraph> make_step_graph(const JobConfig& config, c10::Device device);
 /// Says in one line why there is none, where the device could have one.
 void log_step_graph(const JobConfig& config, c10::Device device);
 
+/// `graph`, or null where another of `ranks` has none: all record, or none. All of them call; null:
+/// this one is alone.
+std::unique_ptr<parallel::DeviceGraph> graph_of_all(std::unique_ptr<parallel::DeviceGraph> graph,
+                                                    parallel::Communicator* ranks);
+
+/// How recording went on all ranks.
+struct Recording {
+  std::string failure;       ///< "rank 2: why"; empty where all have recorded
+  bool work_broken = false;  ///< a rank's work was left in the middle
+};
+/// Records `work` in `graph` on all of `ranks` (graph_of_all), which learn whether one has failed.
+Recording record_on_all(parallel::DeviceGraph& graph, const std::function<void()>& work,
+                        parallel::Communicator* ranks);
+
 struct GraphedStepOptions {
   at::Device device = at::kCPU;
-  int64_t accumulation = 1;   ///< micro-batches of a step
-  bool with_copies = false;   ///< FlatParameters::weights_changed
-  bool may_fall_back = true;  ///< a recording that fails is given up; else it ends the job
+  int64_t accumulation = 1;  ///< micro-batches of a step
+  bool with_copies = false;  ///< FlatParameters::weights_changed
+  /// All of the job, which record or give up together; null: this one is alone. Outlives the step.
+  parallel::Communicator* ranks = nullptr;
   /// Gives back what launched work keeps of the weights between its uses (8-bit copies): beside the
   /// graph's own it would be there twice.
   std::function<void()> forget = [] {};
@@ -58,12 +74,16 @@ class GraphedStep {
   /// caches of tables.
   static constexpr int64_t kWarmUpSteps = 3;
 
-  /// `graph` null: every step is launched one by one. `engine` outlives this object.
+  /// `graph` null: every step is launched one by one. `engine` outlives this object. All ranks make
+  /// theirs at the same place.
   GraphedStep(parallel::ParallelEngine& engine, StepWork work,
               std::unique_ptr<parallel::DeviceGraph> graph, GraphedStepOptions options);
+  ~GraphedStep();
+  GraphedStep(const GraphedStep&) = delete;
+  GraphedStep& operator=(const GraphedStep&) = delete;
 
-  /// One step; its output is the caller's to keep. Tells the engine that weights have changed.
-  /// Throws titan::Error where the recording fails and may not.
+  /// One step; its output is the caller's to keep. Tells the engine that weights have changed. A
+  /// recording that fails on a rank is given up on all, and steps are launched from then on.
   StatusOr<StepOutput> run(const BatchSource& next);
 
   /// Whether the last step was a replay.
@@ -74,7 +94,7 @@ class GraphedStep {
   StatusOr<StepOutput> warm_up(const BatchSource& next);
   StatusOr<StepOutput> record(const BatchSource& next);
   StatusOr<StepOutput> replay(const BatchSource& next);
-  void capture();
+  Recording capture();
   StepOutput enqueue();
   void give_up(const std::string& reason);
 

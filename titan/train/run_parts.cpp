@@ -100,7 +100,8 @@ Status RunParts::build_model() {
                                                       .device = context.device,
                                                       .encoder = encoder.get(),
                                                       .batches = batches,
-                                                      .seed = resume->seed()}));
+                                                      .seed = resume->seed(),
+                                                      .control = &context.ranks.control()}));
   TITAN_LOG(INFO) << "[model] " << context.config.model.name << " " << context.config.model.flavor
                   << ": " << training->parameters().num_parameters() << " parameters; global batch "
                   << batches.global_batch << " = " << mesh->dp_size() << " ranks x "

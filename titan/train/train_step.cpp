@@ -72,7 +72,7 @@ Status TrainStep::build(const TrainStepContext& context) {
       GraphedStepOptions{.device = device,
                          .accumulation = batches_.accumulation,
                          .with_copies = optimizer_->writes_copies(),
-                         .may_fall_back = mesh.world_size() == 1,
+                         .ranks = context.control,
                          .forget = [this] { models::forget_float8_weights(*model_); }});
   return ok_status();
 }

@@ -39,6 +39,8 @@ struct TrainStepContext {
   const RunEncoder* encoder = nullptr;  ///< null where samples come encoded
   BatchPlan batches;
   std::uint64_t seed = 0;
+  /// All ranks of the job, for small messages; null where there is one.
+  parallel::Communicator* control = nullptr;
 };
 
 class TrainStep {
