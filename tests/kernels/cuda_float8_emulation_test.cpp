@@ -65,6 +65,25 @@ TEST_CASE("the CUDA kernels round an array to 8 bits as the CPU does", "[kernels
   }
 }
 
+TEST_CASE("one block takes the maxima of several tiles", "[kernels]") {
+  // So many tiles, one below the other, that some blocks take a second one, whose number is
+  // largest.
+  constexpr int64_t kRows = 64 * (8192 + 2) + 5, kColumns = 4;
+  constexpr auto kType = StorageType::kBFloat16;
+  Array x = random_array(kType, kRows * kColumns, 0);
+  x.set((kRows - 70) * kColumns, 1000.0F);
+  x.set((kRows - 1) * kColumns + 2, -3000.0F);
+  for (const bool rowwise : {false, true}) {
+    CAPTURE(rowwise);
+    const Float8Problem problem{kRows, kColumns, kType, Float8Format::kE4m3, rowwise};
+    const Wanted wanted{.by_row = rowwise, .by_column = true};
+    Copies found(problem, wanted, kRows), expected(problem, wanted, kRows);
+    cuda::float8_quantize(problem, {.x = x.data(), .x_stride = kColumns}, found.io(), nullptr);
+    cpu::float8_quantize(problem, x.data(), expected.io());
+    require_same(found, expected);
+  }
+}
+
 // rows, columns, columns to their left, gaps behind the rows of either input
 constexpr std::array<int64_t, 4> kShapes[] = {
     {1, 5, 3, 0}, {3, 24, 8, 0}, {70, 68, 64, 4}, {66, 130, 62, 7}, {130, 40, 33, 12}};

@@ -1,5 +1,7 @@
 #include "titan/kernels/float8.h"
 
+#include <algorithm>
+
 #include <cuda_fp8.h>
 
 #include "titan/kernels/cuda/float8_source.cuh"
@@ -14,41 +16,72 @@ constexpr int kThreadsPerRow = kTile / kQuad;
 constexpr int kRowsAtOnce = kThreads / kThreadsPerRow;
 constexpr int kPasses = kTile / kRowsAtOnce;
 static_assert(kPasses == 4);  // rows whose 8-bit numbers fill a word
+// Where there are more tiles, blocks of amax take several: each adds to the same maxima once.
+constexpr int64_t kEnoughBlocks = 8192;
 
-/// Largest magnitude of each row and column of a tile, into the workspace: null where not wanted.
-/// With one scale for everything `rows` is one number.
+/// What a thread reads of a tile: rows first_row, first_row + step, ... Beyond the last row it
+/// reads that one again, so that all reads are under way at once.
+template <class Source>
+struct RawRows {
+  typename Source::Raw pass[kPasses];
+  __device__ __forceinline__ void fetch(const Source& source, const Float8Problem& problem,
+                                        int64_t first_row, int64_t step, int64_t column) {
+#pragma unroll
+    for (int i = 0; i < kPasses; ++i) {
+      const int64_t row = first_row + i * step;
+      pass[i] = source.fetch(row < problem.rows ? row : problem.rows - 1, column);
+    }
+  }
+};
+
+/// Largest magnitude of each row and column of tiles one below the other, gridDim.y apart, into the
+/// workspace: null where not wanted. With one scale for everything `rows` is one number.
 template <class Source>
 __global__ void __launch_bounds__(kThreads)
     amax(Float8Problem problem, Source source, unsigned* rows, unsigned* columns) {
-  __shared__ unsigned column_most[kTile];
-  if (threadIdx.x < kTile) column_most[threadIdx.x] = 0;
-  __syncthreads();
+  __shared__ unsigned column_most[kTile], known;
   const int across = threadIdx.x % kThreadsPerRow, down = threadIdx.x / kThreadsPerRow;
-  source.begin(static_cast<int64_t>(blockIdx.x) * kTile + across * kQuad);
+  const int64_t first = static_cast<int64_t>(blockIdx.x) * kTile + across * kQuad;
+  int64_t top = static_cast<int64_t>(blockIdx.y) * kTile;
+  const int64_t step = static_cast<int64_t>(gridDim.y) * kTile;
+  RawRows<Source> raw;
+  raw.fetch(source, problem, top + down, kRowsAtOnce, first);
+  if (threadIdx.x < kTile) column_most[threadIdx.x] = 0;
+  // What others have found already: whatever it is at this moment, the result is the same. All
+  // blocks want this one word, so one thread of each reads it.
+  if (threadIdx.x == 0) known = problem.rowwise ? 0 : *static_cast<const volatile unsigned*>(rows);
+  source.begin(first);
   unsigned most[kQuad] = {};
-  // What others have found already: whatever it is at this moment, the result is the same.
-  unsigned everywhere = problem.rowwise ? 0 : *static_cast<const volatile unsigned*>(rows);
-  for (int pass = 0; pass < kPasses; ++pass) {
-    const int64_t row = static_cast<int64_t>(blockIdx.y) * kTile + pass * kRowsAtOnce + down;
-    unsigned of_row = 0;
-    if (row < problem.rows) {
-      Quad value;
-      if (problem.rowwise) {
-        source.load(row, All{}, value);
-      } else {
-        source.load(row, Larger{everywhere}, value);
+  __syncthreads();
+  unsigned everywhere = known;
+  while (true) {
+#pragma unroll
+    for (int pass = 0; pass < kPasses; ++pass) {
+      const int64_t row = top + pass * kRowsAtOnce + down;
+      unsigned of_row = 0;
+      if (row < problem.rows) {
+        Quad value;
+        if (problem.rowwise) {
+          source.compute(row, raw.pass[pass], All{}, value);
+        } else {
+          source.compute(row, raw.pass[pass], Larger{everywhere}, value);
+        }
+#pragma unroll
+        for (int k = 0; k < kQuad; ++k) {
+          const unsigned bits = magnitude_bits(value[k]);
+          most[k] = max(most[k], bits);
+          of_row = max(of_row, bits);
+        }
       }
-      for (int k = 0; k < kQuad; ++k) {
-        const unsigned bits = magnitude_bits(value[k]);
-        most[k] = max(most[k], bits);
-        of_row = max(of_row, bits);
-      }
+      everywhere = max(everywhere, of_row);
+      if (!problem.rowwise || rows == nullptr) continue;
+      for (int offset = kThreadsPerRow / 2; offset > 0; offset /= 2)
+        of_row = max(of_row, __shfl_xor_sync(kAllLanes, of_row, offset));
+      if (across == 0 && row < problem.rows) atomicMax(rows + row, of_row);
     }
-    everywhere = max(everywhere, of_row);
-    if (!problem.rowwise || rows == nullptr) continue;
-    for (int offset = kThreadsPerRow / 2; offset > 0; offset /= 2)
-      of_row = max(of_row, __shfl_xor_sync(kAllLanes, of_row, offset));
-    if (across == 0 && row < problem.rows) atomicMax(rows + row, of_row);
+    top += step;
+    if (top >= problem.rows) break;
+    raw.fetch(source, problem, top + down, kRowsAtOnce, first);
   }
   if (problem.rowwise) {
     if (columns == nullptr) return;
@@ -60,7 +93,7 @@ __global__ void __launch_bounds__(kThreads)
     return;
   }
   everywhere = block_max<kThreads>(everywhere);
-  if (threadIdx.x == 0) atomicMax(rows, everywhere);
+  if (threadIdx.x == 0 && everywhere > known) atomicMax(rows, everywhere);
 }
 
 /// kQuad numbers in 8 bits, the first one lowest.
@@ -90,26 +123,39 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t left = static_cast<int64_t>(blockIdx.x) * kTile;
   const int64_t top = static_cast<int64_t>(blockIdx.y) * kTile;
   const int64_t first = left + across * kQuad;
+  const int64_t first_row = top + down * kPasses;
+  // All that is read, before anything is worked on: memory is waited for once.
+  RawRows<Source> raw;
+  raw.fetch(source, problem, first_row, 1, first);
+  float row_most[kPasses] = {}, column_most[kQuad] = {};
+#pragma unroll
+  for (int pass = 0; pass < kPasses; ++pass)
+    if (rowwise && out.by_row != nullptr && first_row + pass < problem.rows)
+      row_most[pass] = row_amax[first_row + pass];
+#pragma unroll
+  for (int k = 0; k < kQuad; ++k)
+    if (rowwise && out.by_column != nullptr && first + k < problem.columns)
+      column_most[k] = column_amax[first + k];
   source.begin(first);
   const float everywhere = rowwise ? 0.0F : float8_scale(row_amax[0], kFormat, false);
   Quad column_scale;
+#pragma unroll
   for (int k = 0; k < kQuad; ++k) {
-    const bool inside = out.by_column != nullptr && first + k < problem.columns;
-    column_scale[k] = everywhere;
-    if (inside && rowwise) column_scale[k] = float8_scale(column_amax[first + k], kFormat, true);
-    if (inside && blockIdx.y == 0 && down == 0 && (rowwise || first + k == 0))
+    column_scale[k] = rowwise ? float8_scale(column_most[k], kFormat, true) : everywhere;
+    if (out.by_column != nullptr && first + k < problem.columns && blockIdx.y == 0 && down == 0 &&
+        (rowwise || first + k == 0))
       out.column_inverse[first + k] = 1.0F / column_scale[k];
   }
   std::uint32_t down_column[kQuad] = {};  // kPasses neighbours of each column
 #pragma unroll
   for (int pass = 0; pass < kPasses; ++pass) {
-    const int64_t row = top + down * kPasses + pass;
+    const int64_t row = first_row + pass;
     if (row >= problem.rows) break;
     Quad value;
-    source.load(row, All{}, value);
+    source.compute(row, raw.pass[pass], All{}, value);
     std::uint32_t q = 0;
     if (out.by_row != nullptr) {
-      const float scale = rowwise ? float8_scale(row_amax[row], kFormat, true) : everywhere;
+      const float scale = rowwise ? float8_scale(row_most[pass], kFormat, true) : everywhere;
       q = encode<kFormat>(value, {scale, scale, scale, scale});
       std::uint8_t* to = out.by_row + row * problem.columns + first;
       if constexpr (Source::kWhole) {
@@ -158,7 +204,8 @@ void launch(const Float8Problem& problem, const Source& source, bool has_amax,
     cudaMemsetAsync(out.workspace + kept, 0,
                     static_cast<std::size_t>(float8_workspace_size(problem) - kept) * sizeof(float),
                     stream);
-    const dim3 grid(blocks_for(problem.columns, kTile), blocks_for(problem.rows, kTile));
+    dim3 grid(blocks_for(problem.columns, kTile), blocks_for(problem.rows, kTile));
+    grid.y = std::min(grid.y, blocks_for(kEnoughBlocks, grid.x));
     launch_kernel(amax<Source>, grid, kThreads, stream, problem, source, take_rows ? bits : nullptr,
                   take_columns ? bits + problem.rows : nullptr);
   }

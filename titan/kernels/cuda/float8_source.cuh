@@ -1,6 +1,7 @@
 // float8_source.cuh: where float8.cu's numbers come from (Float8Source), as device functors. A
-// thread reads kQuad neighbouring columns of one row after the other: begin() says which columns,
-// load() gives their numbers, zero beyond the last column. Device code only.
+// thread reads kQuad neighbouring columns of some rows: fetch() asks memory for them, of all rows
+// before the first is worked on, so that memory is waited for once. begin() says which columns they
+// are, compute() makes a row's numbers of them, zero beyond the last column. Device code only.
 #pragma once
 
 #include "titan/kernels/cuda/fused_math.cuh"
@@ -12,27 +13,49 @@ namespace titan::kernels::cuda {
 constexpr int kQuad = 4;
 using Quad = float[kQuad];
 
-/// Moved by one access.
+/// kQuad numbers as they lie in memory, moved by one access. In words: those that wait to be worked
+/// on would take a register for each bfloat16 otherwise.
 template <class T>
 struct alignas(sizeof(T) * kQuad) QuadPack {
-  T item[kQuad];
+  static constexpr int kPerWord = 4 / static_cast<int>(sizeof(T));
+  typedef std::uint32_t Word __attribute__((may_alias));
+  Word word[kQuad / kPerWord];
+
+  __device__ __forceinline__ void set(int k, T value) {
+    if constexpr (kPerWord == 1) {
+      word[k] = __builtin_bit_cast(std::uint32_t, value);
+    } else {
+      // Not const: nvcc 13.0 would take it for a constant and crash.
+      std::uint32_t bits = __builtin_bit_cast(std::uint16_t, value);
+      word[k / 2] =
+          k % 2 == 0 ? (word[k / 2] & 0xFFFF0000U) | bits : (word[k / 2] & 0xFFFFU) | bits << 16;
+    }
+  }
+  __device__ __forceinline__ float get(int k) const {
+    std::uint32_t bits = word[k / kPerWord];
+    if constexpr (kPerWord == 2) bits = k % 2 == 0 ? bits << 16 : bits & 0xFFFF0000U;
+    return __builtin_bit_cast(float, bits);
+  }
 };
 
 /// Columns first .. first + kQuad - 1 of a row of `columns`; zero beyond its end. kWhole: kQuad
 /// divides `columns` and the row begins at such a boundary.
 template <bool kWhole, class T>
-__device__ __forceinline__ void load_quad(const T* row, int64_t first, int64_t columns, Quad& to) {
+__device__ __forceinline__ QuadPack<T> fetch_quad(const T* row, int64_t first, int64_t columns) {
+  QuadPack<T> to = {};
   if constexpr (kWhole) {
-    if (first < columns) {
-      const QuadPack<T> pack = *reinterpret_cast<const QuadPack<T>*>(row + first);
+    if (first < columns) to = *reinterpret_cast<const QuadPack<T>*>(row + first);
+  } else {
 #pragma unroll
-      for (int k = 0; k < kQuad; ++k) to[k] = to_float(pack.item[k]);
-      return;
-    }
+    for (int k = 0; k < kQuad; ++k)
+      if (first + k < columns) to.set(k, row[first + k]);
   }
+  return to;
+}
+template <class T>
+__device__ __forceinline__ void widen(const QuadPack<T>& from, Quad& to) {
 #pragma unroll
-  for (int k = 0; k < kQuad; ++k)
-    to[k] = !kWhole && first + k < columns ? to_float(row[first + k]) : 0.0F;
+  for (int k = 0; k < kQuad; ++k) to[k] = from.get(k);
 }
 
 /// Rows of an array.
@@ -41,12 +64,12 @@ struct Rows {
   const T* data = nullptr;
   int64_t stride = 0, columns = 0;
 
-  __device__ __forceinline__ void load(int64_t row, int64_t first, Quad& value) const {
-    load_quad<kWhole>(data + row * stride, first, columns, value);
+  __device__ __forceinline__ QuadPack<T> fetch(int64_t row, int64_t first) const {
+    return fetch_quad<kWhole>(data + row * stride, first, columns);
   }
 };
 
-/// What load() is asked for: every number, or those that may be larger than what is known, with
+/// What compute() is asked for: every number, or those that may be larger than what is known, with
 /// zero for others. Most numbers are not, so activations need not be computed where only a maximum
 /// is sought: a bound tells. Four numbers are asked for together.
 struct All {
@@ -66,13 +89,16 @@ struct Larger {
 template <class T, bool kWhole_>
 struct Stored {
   static constexpr bool kWhole = kWhole_;
+  using Raw = QuadPack<T>;
   Rows<T, kWhole> x;
-  int64_t first = 0;
 
-  __device__ void begin(int64_t column) { first = column; }
+  __device__ __forceinline__ Raw fetch(int64_t row, int64_t column) const {
+    return x.fetch(row, column);
+  }
+  __device__ void begin(int64_t) {}
   template <class Wanted>
-  __device__ __forceinline__ void load(int64_t row, Wanted, Quad& value) {
-    x.load(row, first, value);
+  __device__ __forceinline__ void compute(int64_t, const Raw& raw, Wanted, Quad& value) {
+    widen(raw, value);
   }
 };
 
@@ -89,13 +115,16 @@ __device__ __forceinline__ void activate(Wanted wanted, Quad& value) {
 template <class T, bool kWhole_>
 struct Activated {
   static constexpr bool kWhole = kWhole_;
+  using Raw = QuadPack<T>;
   Rows<T, kWhole> x;
-  int64_t first = 0;
 
-  __device__ void begin(int64_t column) { first = column; }
+  __device__ __forceinline__ Raw fetch(int64_t row, int64_t column) const {
+    return x.fetch(row, column);
+  }
+  __device__ void begin(int64_t) {}
   template <class Wanted>
-  __device__ __forceinline__ void load(int64_t row, Wanted wanted, Quad& value) {
-    x.load(row, first, value);
+  __device__ __forceinline__ void compute(int64_t, const Raw& raw, Wanted wanted, Quad& value) {
+    widen(raw, value);
     activate<T>(wanted, value);  // gelu(0) is 0
   }
 };
@@ -103,15 +132,20 @@ struct Activated {
 template <class T, bool kWhole_>
 struct Gated {
   static constexpr bool kWhole = kWhole_;
+  struct Raw {
+    QuadPack<T> x, other;
+  };
   Rows<T, kWhole> x, other;
-  int64_t first = 0;
 
-  __device__ void begin(int64_t column) { first = column; }
+  __device__ __forceinline__ Raw fetch(int64_t row, int64_t column) const {
+    return {x.fetch(row, column), other.fetch(row, column)};
+  }
+  __device__ void begin(int64_t) {}
   template <class Wanted>
-  __device__ __forceinline__ void load(int64_t row, Wanted wanted, Quad& value) {
+  __device__ __forceinline__ void compute(int64_t, const Raw& raw, Wanted wanted, Quad& value) {
     Quad factor, bound;
-    x.load(row, first, value);
-    other.load(row, first, factor);
+    widen(raw.x, value);
+    widen(raw.other, factor);
 #pragma unroll
     for (int k = 0; k < kQuad; ++k) bound[k] = swiglu_bound(value[k], factor[k]);
     const bool compute = wanted.wants(bound);
@@ -125,30 +159,33 @@ struct Gated {
 template <class T, bool kWhole_>
 struct Beside {
   static constexpr bool kWhole = kWhole_;
+  using Raw = QuadPack<T>;
   Rows<T, kWhole> left, x;
-  int64_t first = 0;
+  int64_t behind = 0;  ///< where the columns begin, in x
 
-  __device__ void begin(int64_t column) { first = column; }
-  template <class Wanted>
-  __device__ __forceinline__ void load(int64_t row, Wanted wanted, Quad& value) {
-    const int64_t behind = first - left.columns;
-    if (behind <= -kQuad || (kWhole && behind < 0)) {
-      left.load(row, first, value);
-    } else if (behind >= 0) {
-      x.load(row, behind, value);
-      activate<T>(wanted, value);
-    } else {  // of both
+  /// Whether that is in `left` for some of them and in x for others.
+  __device__ static bool of_both(int64_t column_of_x) {
+    return !kWhole && column_of_x < 0 && column_of_x > -kQuad;
+  }
+  __device__ __forceinline__ Raw fetch(int64_t row, int64_t column) const {
+    const int64_t of_x = column - left.columns;
+    Raw raw = of_x < 0 ? left.fetch(row, column) : x.fetch(row, of_x);
+    if (of_both(of_x)) {
 #pragma unroll
-      for (int k = 0; k < kQuad; ++k) {
-        if (behind + k < 0) {
-          value[k] = to_float(left.data[row * left.stride + first + k]);
-        } else {
-          const bool inside = behind + k < x.columns;
-          value[k] =
-              inside ? rounded<T>(gelu(to_float(x.data[row * x.stride + behind + k]))) : 0.0F;
-        }
-      }
+      for (int k = 0; k < kQuad; ++k)
+        if (of_x + k >= 0 && of_x + k < x.columns) raw.set(k, x.data[row * x.stride + of_x + k]);
     }
+    return raw;
+  }
+  __device__ void begin(int64_t column) { behind = column - left.columns; }
+  template <class Wanted>
+  __device__ __forceinline__ void compute(int64_t, const Raw& raw, Wanted wanted, Quad& value) {
+    widen(raw, value);
+    if (behind >= 0) activate<T>(wanted, value);
+    if (!of_both(behind)) return;
+#pragma unroll
+    for (int k = 0; k < kQuad; ++k)
+      if (behind + k >= 0) value[k] = rounded<T>(gelu(value[k]));
   }
 };
 
@@ -156,6 +193,10 @@ struct Beside {
 template <class T, bool kWhole_>
 struct Normed {
   static constexpr bool kWhole = kWhole_;
+  struct Raw {
+    QuadPack<T> h;
+    float mean, rstd;
+  };
   Rows<T, kWhole> h;
   NormParameters p;
   bool wide_parameters = false;  ///< float32
@@ -171,10 +212,14 @@ struct Normed {
 #pragma unroll
       for (int k = 0; k < kQuad; ++k) to[k] = missing;
     } else if (wide_parameters) {
-      load_quad<kWhole>(static_cast<const float*>(data) + offset, first, h.columns, to);
+      widen(fetch_quad<kWhole>(static_cast<const float*>(data) + offset, first, h.columns), to);
     } else {
-      load_quad<kWhole>(static_cast<const __nv_bfloat16*>(data) + offset, first, h.columns, to);
+      const auto* from = static_cast<const __nv_bfloat16*>(data) + offset;
+      widen(fetch_quad<kWhole>(from, first, h.columns), to);
     }
+  }
+  __device__ __forceinline__ Raw fetch(int64_t row, int64_t column) const {
+    return {h.fetch(row, column), mean == nullptr ? 0.0F : mean[row], rstd[row]};
   }
   __device__ void begin(int64_t column) {
     first = column;
@@ -184,7 +229,7 @@ struct Normed {
   }
   /// Rows come in rising order.
   template <class Wanted>
-  __device__ __forceinline__ void load(int64_t row, Wanted, Quad& value) {
+  __device__ __forceinline__ void compute(int64_t row, const Raw& raw, Wanted, Quad& value) {
     if (row >= sample_end) {
       // Rows fit 32 bits, as a grid's height bounds them; a wide division costs as much as the
       // rest.
@@ -193,12 +238,11 @@ struct Normed {
       parameter(p.scale.data, sample * p.scale.stride, 0.0F, scale);
       parameter(p.shift.data, sample * p.shift.stride, 0.0F, shift);
     }
-    h.load(row, first, value);
-    const float middle = mean == nullptr ? 0.0F : mean[row], factor = rstd[row];
+    widen(raw.h, value);
 #pragma unroll
     for (int k = 0; k < kQuad; ++k) {
-      const float y =
-          rounded<T>(modulated(value[k], middle, factor, weight[k], bias[k], scale[k], shift[k]));
+      const float y = rounded<T>(
+          modulated(value[k], raw.mean, raw.rstd, weight[k], bias[k], scale[k], shift[k]));
       value[k] = first + k < h.columns ? y : 0.0F;
     }
   }
