@@ -36,8 +36,12 @@ Status RunParts::put_together(std::int64_t began_ms) {
   TITAN_ASSIGN_OR_RETURN(batches,
                          plan_batches(context.config.training.batch_size,
                                       context.config.training.global_batch_size, mesh->dp_size()));
-  if (context.config.training.deterministic)
+  if (context.config.training.deterministic) {
     at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+    // LibTorch would also fill every new tensor with NaN, one kernel each, to show what reads
+    // memory that nothing has written; results do not need it.
+    at::globalContext().setDeterministicFillUninitializedMemory(false);
+  }
   TITAN_RETURN_IF_ERROR(build_data());
   TITAN_ASSIGN_OR_RETURN(resume, ResumePoint::open(context, *dataset, batches.global_batch));
   TITAN_RETURN_IF_ERROR(build_model());
