@@ -74,7 +74,7 @@ TEST_CASE("GELU's CUDA kernels agree with the CPU's, with and without gaps", "[k
 
 TEST_CASE("the rotation's CUDA kernel agrees with the CPU's", "[kernels]") {
   for (const auto& [batch, tokens, heads, head_dim] :
-       {std::array<int64_t, 4>{1, 3, 2, 6}, {2, 5, 3, 16}, {1, 3, 24, 128}}) {
+       {std::array<int64_t, 4>{1, 3, 2, 6}, {2, 5, 3, 16}, {1, 3, 24, 128}, {2, 3, 52, 96}}) {
     for (const StorageType type : kStorages) {
       for (const bool inverse : {false, true}) {
         for (const int64_t offset : kOffsets) {
@@ -97,6 +97,7 @@ TEST_CASE("the gated residual's CUDA kernels agree with the CPU's", "[kernels]")
   for (const auto& [batch, tokens, dim, stride] : {std::array<int64_t, 4>{1, 1, 1, 1},
                                                    {2, 37, 40, 48},
                                                    {3, 5, 100, 101},
+                                                   {1, 300, 8, 8},
                                                    {1, 17, 2056, 2056}}) {
     for (const StorageType type : kStorages) {
       for (const int64_t offset : kOffsets) {

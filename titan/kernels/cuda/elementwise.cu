@@ -4,11 +4,19 @@
 
 #include "titan/kernels/cuda/fused_math.cuh"
 #include "titan/kernels/cuda/pack.cuh"
+#include "titan/kernels/cuda/task_sums.cuh"
 
 namespace titan::kernels::cuda {
 namespace {
 
 constexpr int kThreads = 256;
+constexpr int kRowThreads = 512;  // at most, where a block takes a row
+
+/// Threads that share a row of so many packs, each as many of them as the others.
+unsigned row_threads(int64_t packs) {
+  const int64_t rounds = blocks_for(packs, kRowThreads);
+  return blocks_for(packs, rounds * kWarp) * kWarp;
+}
 
 /// Row and first column of a thread's pack, where blocks_per_row blocks share a row.
 struct Place {
@@ -79,18 +87,20 @@ __global__ void __launch_bounds__(kThreads)
   store<kVec>(x, grad_b, i);
 }
 
-/// One block turns all heads of one token. kVec is even and divides head_dim.
+/// One block turns all heads of one token. kVec is even and divides head_dim. A token's numbers and
+/// the tokens fit 32 bits: divisions of 64 take as long as the rest.
 template <class T, int kVec>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kRowThreads)
     rope_rows(RopeProblem p, const T* x, const float* table, T* out) {
   const int64_t row = blockIdx.x;
-  const int64_t width = p.heads * p.head_dim;
-  const float* turn = table + row % p.tokens * p.head_dim;
+  const auto head_dim = static_cast<unsigned>(p.head_dim);
+  const unsigned width = static_cast<unsigned>(p.heads) * head_dim;
+  const float* turn = table + blockIdx.x % static_cast<unsigned>(p.tokens) * p.head_dim;
   const float sign = p.inverse ? -1.0F : 1.0F;
-  for (int64_t i = threadIdx.x * kVec; i < width; i += kThreads * kVec) {
+  for (unsigned i = threadIdx.x * kVec; i < width; i += blockDim.x * kVec) {
     float value[kVec], angle[kVec];
+    load<kVec>(turn, i % head_dim, angle);
     load<kVec>(x + row * width, i, value);
-    load<kVec>(turn, i % p.head_dim, angle);
 #pragma unroll
     for (int k = 0; k < kVec; k += 2) {
       const float cosine = angle[k], sine = angle[k + 1] * sign;
@@ -104,11 +114,11 @@ __global__ void __launch_bounds__(kThreads)
 
 /// One block takes one row.
 template <class T, int kVec>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kRowThreads)
     residual_forward_rows(ResidualProblem p, const T* x, const T* branch, const T* gate, T* out) {
   const int64_t row = blockIdx.x;
-  gate += row / p.tokens * p.gate_stride;
-  for (int64_t i = threadIdx.x * kVec; i < p.dim; i += kThreads * kVec) {
+  gate += blockIdx.x / static_cast<unsigned>(p.tokens) * p.gate_stride;  // rows fit a grid
+  for (int64_t i = threadIdx.x * kVec; i < p.dim; i += blockDim.x * kVec) {
     float value[kVec], addend[kVec], factor[kVec];
     load<kVec>(x + row * p.dim, i, value);
     load<kVec>(branch + row * p.dim, i, addend);
@@ -133,9 +143,10 @@ __global__ void __launch_bounds__(kColumnThreads)
                               T* grad_branch, float* partial) {
   const int64_t i = (static_cast<int64_t>(blockIdx.x) * kColumnThreads + threadIdx.x) * kVec;
   if (i >= p.dim) return;
-  for (int64_t task = blockIdx.y; task < p.batch * tasks_per_sample(p); task += gridDim.y) {
-    const int64_t b = task / tasks_per_sample(p);
-    const int64_t first = task % tasks_per_sample(p) * kRowsPerTask;
+  const auto per_sample = static_cast<unsigned>(tasks_per_sample(p));  // tasks fit 32 bits
+  for (unsigned task = blockIdx.y; task < p.batch * per_sample; task += gridDim.y) {
+    const int64_t b = task / per_sample;
+    const int64_t first = task % per_sample * kRowsPerTask;
     const int64_t last = first + kRowsPerTask < p.tokens ? first + kRowsPerTask : p.tokens;
     float factor[kVec], sum[kVec] = {};
     load<kVec>(gate + b * p.gate_stride, i, factor);
@@ -150,21 +161,19 @@ __global__ void __launch_bounds__(kColumnThreads)
       }
       store<kVec>(up, grad_branch + row * p.dim, i);
     }
-#pragma unroll
-    for (int k = 0; k < kVec; ++k) partial[task * p.dim + i + k] = sum[k];
+    store<kVec>(sum, partial + task * p.dim, i);
   }
 }
 
-/// One thread adds the tasks of one column of one sample, in order.
-__global__ void __launch_bounds__(kColumnThreads)
+/// Adds the tasks of 32 columns of one sample.
+__global__ void __launch_bounds__(kWarp* kMostSections)
     residual_gate(ResidualProblem p, const float* partial, float* grad_gate) {
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * kColumnThreads + threadIdx.x;
-  if (i >= p.dim) return;
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * kWarp + threadIdx.x % kWarp;
   for (int64_t b = blockIdx.y; b < p.batch; b += gridDim.y) {
-    const float* tasks = partial + b * tasks_per_sample(p) * p.dim + i;
-    float sum = 0.0F;
-    for (int64_t task = 0; task < tasks_per_sample(p); ++task) sum += tasks[task * p.dim];
-    grad_gate[b * p.dim + i] = sum;
+    const int64_t tasks = tasks_per_sample(p);
+    float sum[1];
+    if (add_tasks(partial + b * tasks * p.dim, tasks, p.dim, 1, p.dim, i, sum))
+      grad_gate[b * p.dim + i] = sum[0];
   }
 }
 
@@ -251,8 +260,9 @@ void rope(const RopeProblem& problem, const void* x, const float* table, void* o
   with_type(problem.storage, [&](auto type) {
     using T = decltype(type);
     const auto launch = [&](auto vec) {
-      launch_kernel(rope_rows<T, decltype(vec)::value>, rows, kThreads, stream, problem,
-                    static_cast<const T*>(x), table, static_cast<T*>(out));
+      constexpr int kVec = decltype(vec)::value;
+      launch_kernel(rope_rows<T, kVec>, rows, row_threads(problem.heads * problem.head_dim / kVec),
+                    stream, problem, static_cast<const T*>(x), table, static_cast<T*>(out));
     };
     if (can_go_wide<T>({x, table, out}, {problem.head_dim})) {
       launch(Width<kWide<T>>{});
@@ -269,8 +279,9 @@ void gated_residual_forward(const ResidualProblem& problem, const void* x, const
   with_type(problem.storage, [&](auto type) {
     using T = decltype(type);
     const auto launch = [&](auto vec) {
-      launch_kernel(residual_forward_rows<T, decltype(vec)::value>, rows, kThreads, stream, problem,
-                    static_cast<const T*>(x), static_cast<const T*>(branch),
+      constexpr int kVec = decltype(vec)::value;
+      launch_kernel(residual_forward_rows<T, kVec>, rows, row_threads(problem.dim / kVec), stream,
+                    problem, static_cast<const T*>(x), static_cast<const T*>(branch),
                     static_cast<const T*>(gate), static_cast<T*>(out));
     };
     with_width<T>(can_go_wide<T>({x, branch, gate, out}, {problem.dim, problem.gate_stride}),
@@ -297,13 +308,14 @@ void gated_residual_backward(const ResidualProblem& problem, const void* grad, c
                     static_cast<const T*>(gate), static_cast<T*>(grad_branch), partial);
     };
     if (problem.tokens > 0) {
-      with_width<T>(
-          can_go_wide<T>({grad, branch, gate, grad_branch}, {problem.dim, problem.gate_stride}),
-          launch);
+      with_width<T>(can_go_wide<T>({grad, branch, gate, grad_branch, partial},
+                                   {problem.dim, problem.gate_stride}),
+                    launch);
     }
   });
-  const dim3 grid(blocks_for(problem.dim, kColumnThreads), grid_y(problem.batch));
-  launch_kernel(residual_gate, grid, kColumnThreads, stream, problem, partial, grad_gate);
+  const dim3 grid(blocks_for(problem.dim, kWarp), grid_y(problem.batch));
+  launch_kernel(residual_gate, grid, adding_threads(tasks_per_sample(problem)), stream, problem,
+                partial, grad_gate);
 }
 
 }  // namespace titan::kernels::cuda

@@ -33,6 +33,7 @@ __device__ __forceinline__ bool add_tasks(const float* tasks, int64_t count, int
         if (kind < kinds) sum[kind] += tasks[task * stride + kind * dim + column];
     }
   }
+  __syncthreads();  // the previous sums have been read
 #pragma unroll
   for (int kind = 0; kind < kKinds; ++kind) sums[kind][section][lane] = sum[kind];
   __syncthreads();

@@ -34,6 +34,9 @@ std::tuple<at::Tensor, at::Tensor> swiglu_backward(const at::Tensor& grad, const
 
 at::Tensor rope(const at::Tensor& x, const at::Tensor& table, bool inverse) {
   const CUDAGuard guard(x.device());
+  constexpr int64_t kMost = int64_t{1} << 31;  // the kernel counts a token's numbers in 32 bits
+  TITAN_CHECK(x.size(2) * x.size(3) <= kMost, "[rope] the CUDA kernel takes up to ", kMost,
+              " numbers a token (x=", x.sizes(), "); use kernels.backend=reference");
   return detail::run_rope(OnStream<kernels::cuda::rope>{}, x, table, inverse);
 }
 
