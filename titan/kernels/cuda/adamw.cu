@@ -11,7 +11,6 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kWide = 8;
-constexpr int kBlocksPerProcessor = 16;  // a few waves: each block reads the step's scalars once
 
 enum class WeightKind { kFloat32, kPair, kStochastic };
 
@@ -230,22 +229,42 @@ bool is_aligned(const AdamWRun& run) {
   return all % 16 == 0;
 }
 
+/// Blocks that run at once. All devices of a process are taken to be alike.
+template <class Kernel>
+std::int64_t resident_blocks(Kernel kernel) {
+  int device = 0, processors = 1, of_processor = 1;
+  cudaGetDevice(&device);
+  cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device);
+  cudaOccupancyMaxActiveBlocksPerMultiprocessor(&of_processor, kernel, kThreads, 0);
+  return static_cast<std::int64_t>(processors) * (of_processor > 0 ? of_processor : 1);
+}
+
+/// One wave of blocks: before its first element each takes the step's powers in float64, which is
+/// some microseconds.
+template <WeightKind kind, bool narrow_state, bool narrow_grad>
+void launch(const AdamWRun& run, CUstream_st* stream) {
+  constexpr auto kernel = adamw<kind, narrow_state, narrow_grad>;
+  static const std::int64_t most = resident_blocks(kernel);
+  const std::int64_t wanted = (run.count + kThreads * kWide - 1) / (kThreads * kWide);
+  const auto grid = static_cast<unsigned>(wanted < most ? wanted : most);
+  kernel<<<grid, kThreads, 0, stream>>>(run, is_aligned(run));
+}
+
 template <WeightKind kind, bool narrow_state>
-void launch(const AdamWRun& run, unsigned grid, CUstream_st* stream) {
-  const bool aligned = is_aligned(run);
+void launch(const AdamWRun& run, CUstream_st* stream) {
   if (run.grad_type == StorageType::kBFloat16) {
-    adamw<kind, narrow_state, true><<<grid, kThreads, 0, stream>>>(run, aligned);
+    launch<kind, narrow_state, true>(run, stream);
   } else {
-    adamw<kind, narrow_state, false><<<grid, kThreads, 0, stream>>>(run, aligned);
+    launch<kind, narrow_state, false>(run, stream);
   }
 }
 
 template <WeightKind kind>
-void launch(const AdamWRun& run, unsigned grid, CUstream_st* stream) {
+void launch(const AdamWRun& run, CUstream_st* stream) {
   if (run.state_type == StorageType::kBFloat16) {
-    launch<kind, true>(run, grid, stream);
+    launch<kind, true>(run, stream);
   } else {
-    launch<kind, false>(run, grid, stream);
+    launch<kind, false>(run, stream);
   }
 }
 
@@ -253,18 +272,12 @@ void launch(const AdamWRun& run, unsigned grid, CUstream_st* stream) {
 
 void adamw_cuda(const AdamWRun& run, CUstream_st* stream) {
   if (run.count == 0) return;
-  int device = 0, processors = 1;
-  cudaGetDevice(&device);
-  cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device);
-  const std::int64_t wanted = (run.count + kThreads * kWide - 1) / (kThreads * kWide);
-  const std::int64_t most = static_cast<std::int64_t>(processors) * kBlocksPerProcessor;
-  const auto grid = static_cast<unsigned>(wanted < most ? wanted : most);
   if (run.weight_type == StorageType::kFloat32) {
-    launch<WeightKind::kFloat32>(run, grid, stream);
+    launch<WeightKind::kFloat32>(run, stream);
   } else if (run.remainder != nullptr) {
-    launch<WeightKind::kPair>(run, grid, stream);
+    launch<WeightKind::kPair>(run, stream);
   } else {
-    launch<WeightKind::kStochastic>(run, grid, stream);
+    launch<WeightKind::kStochastic>(run, stream);
   }
 }
 
