@@ -1,24 +1,28 @@
 #!/usr/bin/env bash
 # Pack the release build into one folder that runs on another machine beside that machine's LibTorch.
 #
-#   scripts/bundle.sh [--tests] [FOLDER]       default build/bundle/titan; FOLDER.tar.gz is written beside it
+#   scripts/bundle.sh [--tests] [--no-build] [FOLDER]     default build/bundle/titan; FOLDER.tar.gz is written beside it
 #
 # In it: bin/, lib/ (ours and what Debian packages brought), train_configs/, and `run`:
 #   LD_LIBRARY_PATH=/path/to/torch/lib titan/run train --config dit_shapes
-# --tests takes the test programs along. LibTorch and its NVIDIA libraries stay out: 64 MiB at most.
+# --tests takes the programs with [cuda] test cases along, --no-build packs what is built. LibTorch and its NVIDIA libraries stay
+# out: the archive and the working tree, which travel together to a GPU (docs/benchmarks.md), hold 64 MiB at most.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly limit=$((64 << 20))
 fail() { echo "[bundle] error: $*" >&2; exit 2; }
 
-tests=false
-if [[ ${1:-} == --tests ]]; then tests=true; shift; fi
+tests=false build=true
+while [[ ${1:-} == -* ]]; do
+  case $1 in --tests) tests=true ;; --no-build) build=false ;; *) fail "unknown option: $1 (known: --tests, --no-build)" ;; esac
+  shift
+done
 folder=${1:-build/bundle/titan}
-[[ $folder != -* ]] || fail "unknown option: $folder"
-
-source scripts/ready.sh
-titan_ready release programs
-if [[ $tests == true ]]; then titan_ready release all; fi
+if [[ $build == true ]]; then
+  source scripts/ready.sh
+  titan_ready release programs
+  if [[ $tests == true ]]; then titan_ready release all; fi
+fi
 rm -rf "$folder" "$folder.tar.gz"
 mkdir -p "$folder"
 cmake --install build/release --prefix "$folder" --strip >build/bundle-install.log
@@ -27,9 +31,16 @@ if [[ -d $folder/share/titan/train_configs ]]; then mv "$folder/share/titan/trai
 rm -rf "$folder/share"
 if [[ $tests == true ]]; then
   mkdir -p "$folder/bin"
-  for program in build/release/bin/*_test build/release/bin/*_program; do
-    if [[ -x $program ]]; then strip -o "$folder/bin/$(basename "$program")" "$program"; fi
+  found=0
+  for program in build/release/bin/*_test; do
+    # Few tests need a GPU; all of them would be 38 MiB. The words may stand in other text, so the program is asked, too.
+    grep -qaF '[cuda]' "$program" || continue
+    cases=$("$program" --list-tests '[cuda]' || true)  # its exit code is their number
+    grep -qE '^[1-9][0-9]* matching' <<<"$cases" || continue
+    strip -o "$folder/bin/$(basename "$program")" "$program"
+    found=$((found + 1))
   done
+  [[ $found -gt 0 ]] || fail "no program in build/release/bin has [cuda] test cases"
 fi
 
 # What the loader finds in the system's folders comes along, except glibc (it belongs to the kernel's machine) and
@@ -38,7 +49,7 @@ mkdir -p "$folder/lib/fallback"
 find "$folder/bin" "$folder/lib" -type f -print0 2>/dev/null | xargs -0 ldd 2>/dev/null |
   awk '$2 == "=>" && $3 ~ "^(/usr)?/lib/|/packages/run/" {print $3}' | sort -u | while read -r library; do
     case $(basename "$library") in
-      libc.so.* | libm.so.* | libdl.so.* | libpthread.so.* | librt.so.* | ld-linux* | libgomp.so.* | libcuda.so.*) ;;
+      libc.so.* | libm.so.* | libdl.so.* | libpthread.so.* | librt.so.* | libresolv.so.* | libutil.so.* | libmvec.so.* | ld-linux* | libgomp.so.* | libcuda.so.*) ;;
       libstdc++.so.* | libgcc_s.so.*) cp -L "$library" "$folder/lib/fallback/" ;;
       *) cp -L "$library" "$folder/lib/" ;;
     esac
@@ -84,7 +95,12 @@ newest=$(find "$folder/bin" "$folder/lib" -maxdepth 1 -type f ! -name "*.gz" -ex
 sed -i "s/@GLIBCXX@/${newest:-GLIBCXX_3.4.30}/" "$folder/run"
 chmod +x "$folder/run"
 
-size=$(du -sb "$folder" | cut -f1)
-[[ $size -le $limit ]] || fail "$folder holds $((size >> 20)) MiB, more than $((limit >> 20))"
 tar -C "$(dirname "$folder")" -czf "$folder.tar.gz" "$(basename "$folder")"
-echo "[bundle] $folder: $((size >> 20)) MiB, $(find "$folder/lib" -type f | wc -l) libraries; packed in $folder.tar.gz"
+size=$(stat -c %s "$folder.tar.gz")
+# What git knows, or would ignore no more; outside a clone the archive is measured alone.
+tree=$({ git ls-files -z --cached --others --exclude-standard 2>/dev/null || true; } |
+  xargs -0r stat -c %s 2>/dev/null | awk '{ sum += $1 } END { printf "%d", sum }')
+[[ $((size + tree)) -le $limit ]] ||
+  fail "$folder.tar.gz holds $((size >> 20)) MiB and the working tree $((tree >> 20)), together more than $((limit >> 20))"
+echo "[bundle] $folder.tar.gz: $((size >> 20)) MiB, with the working tree $(((size + tree) >> 20)) of $((limit >> 20));" \
+  "$(find "$folder/bin" -type f | wc -l) programs, $(find "$folder/lib" -type f | wc -l) libraries"
