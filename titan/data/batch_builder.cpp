@@ -16,28 +16,28 @@ namespace {
 
 constexpr std::chrono::milliseconds kLongWait{500};  // then somebody may want to know for what
 
-at::Tensor empty_batch(int64_t num_slots, at::IntArrayRef sizes, at::ScalarType type) {
+at::Tensor empty_batch(int64_t num_slots, at::IntArrayRef sizes, at::ScalarType type, bool pinned) {
   std::vector<int64_t> whole = {num_slots};
   whole.insert(whole.end(), sizes.begin(), sizes.end());
-  return at::empty(whole, type);
+  return at::empty(whole, at::TensorOptions(type).pinned_memory(pinned));
 }
 
 }  // namespace
 
 BatchBuilder::BatchBuilder(int64_t num_slots, int64_t cursor,
-                           const std::vector<FieldLayout>& layout)
+                           const std::vector<FieldLayout>& layout, bool pinned)
     : num_slots_(num_slots),
       remaining_(num_slots),
       came_(num_slots),
       errors_(num_slots),
       broken_by_slot_(num_slots) {
   batch_.cursor = cursor;
-  batch_.sample = at::empty({num_slots}, at::kLong);
-  batch_.epoch = at::empty({num_slots}, at::kLong);
+  batch_.sample = empty_batch(num_slots, {}, at::kLong, pinned);
+  batch_.epoch = empty_batch(num_slots, {}, at::kLong, pinned);
   batch_.captions.resize(num_slots);
   batch_.keys.resize(num_slots);
   for (const FieldLayout& field : layout) {
-    const at::Tensor whole = empty_batch(num_slots, field.sizes, field.type);
+    const at::Tensor whole = empty_batch(num_slots, field.sizes, field.type, pinned);
     places_.push_back({static_cast<std::byte*>(whole.mutable_data_ptr()), field.size_bytes()});
     batch_.fields.set(field.name, whole);
   }
@@ -83,7 +83,8 @@ Status BatchBuilder::copy_fields(int64_t i, const Sample& sample) {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (batch_.fields.empty()) {
       for (const auto& [name, tensor] : sample.fields)
-        batch_.fields.set(name, empty_batch(num_slots_, tensor.sizes(), tensor.scalar_type()));
+        batch_.fields.set(name,
+                          empty_batch(num_slots_, tensor.sizes(), tensor.scalar_type(), false));
     }
   }
   // The fields are made once and then only read here: places of different slots do not meet.

@@ -20,9 +20,14 @@ namespace titan {
 /// Takes samples for its slots in any order, from any thread; the batch is complete when all have
 /// come. Samples of a data set with a layout are read straight to their places(); otherwise the
 /// first one decides fields, shapes and dtypes, and put() copies.
+/// `pinned`, for a process that has a GPU: fields of a layout lie in LibTorch's pinned memory,
+/// whose cache takes a block back only when the non-blocking copies from it are done. They are
+/// allocated here, on the trainer's thread; without a layout a worker would, for whom the current
+/// device is device 0 whichever is the rank's: such fields stay in ordinary memory.
 class BatchBuilder {
  public:
-  BatchBuilder(int64_t num_slots, int64_t cursor, const std::vector<FieldLayout>& layout);
+  BatchBuilder(int64_t num_slots, int64_t cursor, const std::vector<FieldLayout>& layout,
+               bool pinned = false);
 
   /// Where the fields of slot `i` belong, in the layout's order; empty without a layout.
   std::vector<std::byte*> places(int64_t i) const;

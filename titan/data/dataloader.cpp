@@ -81,7 +81,8 @@ class OrderedLoader : public DataLoader {
     });
     const auto [cursor, first_slot] = slots_of(scheduled_);
     ++scheduled_;
-    auto builder = std::make_shared<BatchBuilder>(options_.micro_batch, cursor, layout_);
+    auto builder =
+        std::make_shared<BatchBuilder>(options_.micro_batch, cursor, layout_, options_.pinned);
     pending_.push_back({builder, first_slot});
     for (int64_t i = 0; i < options_.micro_batch; ++i)
       pool_.submit([this, builder, i, slot = first_slot + i] {

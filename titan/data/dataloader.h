@@ -23,6 +23,7 @@ struct DataLoaderOptions {
   int64_t prefetch_batches = 4;
   double max_broken_share = 0.01;
   int64_t subset_size = 0;  ///< 0 = all samples
+  bool pinned = false;      ///< batches in pinned memory, see BatchBuilder
 };
 
 struct DataLoaderStats {

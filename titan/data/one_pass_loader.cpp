@@ -40,7 +40,7 @@ void OnePassLoader::schedule_next() {
   const bool repeated = own >= num_batches_;
   const int64_t first = repeated ? 0 : own * options_.batch_size;
   const int64_t count = std::min(options_.batch_size, num_samples_ - first);
-  auto builder = std::make_shared<BatchBuilder>(count, first, dataset_->layout());
+  auto builder = std::make_shared<BatchBuilder>(count, first, dataset_->layout(), options_.pinned);
   pending_.push_back({builder, first, repeated});
   for (int64_t i = 0; i < count; ++i) {
     pool_.submit([this, builder, i, slot = first + i] {

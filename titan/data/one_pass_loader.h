@@ -24,6 +24,7 @@ struct OnePassOptions {
   std::uint64_t seed = 0;  ///< of the samples' own draws (crop)
   int64_t num_workers = 2;
   int64_t prefetch_batches = 2;
+  bool pinned = false;  ///< batches in pinned memory, see BatchBuilder
 };
 
 /// Samples of a pass over the first `wanted` (0 = all).

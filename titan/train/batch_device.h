@@ -5,7 +5,8 @@
 
 namespace titan {
 
-/// Moves every tensor; a copy from pinned memory does not make the host wait.
+/// Moves every tensor. A copy from pinned memory (BatchBuilder) does not make the host wait, and
+/// LibTorch keeps that memory until it is done; one from ordinary memory makes it wait.
 inline void move_to(Batch& batch, at::Device device) {
   for (NamedTensors::Entry& field : batch.fields)
     field.second = field.second.to(device, /*non_blocking=*/true);

@@ -139,7 +139,8 @@ StatusOr<EvaluationResult> Evaluator::run(
                                   .rank = ranks.rank(),
                                   .num_ranks = ranks.size(),
                                   .seed = options_.seed,
-                                  .num_workers = options_.num_workers});
+                                  .num_workers = options_.num_workers,
+                                  .pinned = options_.device.is_cuda()});
   Measured measured(loader.num_samples());
   // A rank that fails here leaves at once: the failure watch then ends the others, which would wait
   // for its losses.

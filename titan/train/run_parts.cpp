@@ -55,8 +55,9 @@ Status RunParts::put_together(std::int64_t began_ms) {
       evaluation, RunEvaluation::open(context, spec, shape, encoder.get(), batches.global_batch));
   TITAN_RETURN_IF_ERROR(open_mlperf_log(began_ms));
   TITAN_ASSIGN_OR_RETURN(
-      loader, DataLoader::create(dataset, loader_options(context.config, *mesh, batches,
-                                                         samples_before, resume->seed())));
+      loader,
+      DataLoader::create(dataset, loader_options(context.config, *mesh, batches, samples_before,
+                                                 resume->seed(), context.device)));
   open_watch();
   profiler = std::make_unique<RunProfiler>(context.config.profiling, context.device,
                                            context.rank.rank, context.run_folder.path());

@@ -52,7 +52,8 @@ Status write_job_info(const TrainerContext& context, const DataShape& shape, con
 }
 
 DataLoaderOptions loader_options(const JobConfig& config, const parallel::DeviceMesh& mesh,
-                                 const BatchPlan& batches, int64_t cursor, std::uint64_t seed) {
+                                 const BatchPlan& batches, int64_t cursor, std::uint64_t seed,
+                                 at::Device device) {
   return {.micro_batch = batches.micro_batch,
           .global_batch = batches.global_batch,
           .dp_rank = static_cast<int>(mesh.dp_rank()),
@@ -63,7 +64,8 @@ DataLoaderOptions loader_options(const JobConfig& config, const parallel::Device
           .num_workers = config.dataset.num_workers,
           .prefetch_batches = config.dataset.prefetch_batches,
           .max_broken_share = config.dataset.max_broken_share,
-          .subset_size = config.training.subset_size.value_or(0)};
+          .subset_size = config.training.subset_size.value_or(0),
+          .pinned = device.is_cuda()};
 }
 
 }  // namespace titan

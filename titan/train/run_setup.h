@@ -20,8 +20,9 @@ Status check_job_fits(const TrainerContext& context, const ModelSpec& spec,
 Status write_job_info(const TrainerContext& context, const DataShape& shape, const Dataset& dataset,
                       std::uint64_t seed);
 
-/// This rank's part of the global batches from `cursor` on.
+/// This rank's part of the global batches from `cursor` on, for steps on `device`.
 DataLoaderOptions loader_options(const JobConfig& config, const parallel::DeviceMesh& mesh,
-                                 const BatchPlan& batches, int64_t cursor, std::uint64_t seed);
+                                 const BatchPlan& batches, int64_t cursor, std::uint64_t seed,
+                                 at::Device device);
 
 }  // namespace titan
