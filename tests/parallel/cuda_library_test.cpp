@@ -3,6 +3,7 @@
 #include "titan/parallel/cuda_library.h"
 
 #include <dlfcn.h>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
@@ -74,6 +75,23 @@ TEST_CASE("The CUDA library registers a kernel for every operator that the plann
     REQUIRE(op.has_value());
     REQUIRE(op->hasKernelForDispatchKey(c10::DispatchKey::CUDA));
   }
+}
+
+TEST_CASE("LibTorch's memory on a device grows by segments, unless the user has a setting",
+          "[parallel]") {
+  const auto after_loading = [](const char* name, const char* value) {
+    for (const char* each : {"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"}) unsetenv(each);
+    if (value != nullptr) setenv(name, value, 1);
+    // Some library that is none of ours.
+    REQUIRE_FALSE(load_cuda_library_from("/lib/x86_64-linux-gnu/libm.so.6").ok());
+    const char* const set = std::getenv("PYTORCH_ALLOC_CONF");
+    return std::string(set == nullptr ? "unset" : set);
+  };
+  REQUIRE(after_loading("PYTORCH_ALLOC_CONF", nullptr) == "expandable_segments:True");
+  REQUIRE(after_loading("PYTORCH_ALLOC_CONF", "max_split_size_mb:64") == "max_split_size_mb:64");
+  REQUIRE(after_loading("PYTORCH_ALLOC_CONF", "").empty());
+  REQUIRE(after_loading("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:False") == "unset");
+  for (const char* each : {"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"}) unsetenv(each);
 }
 
 TEST_CASE("A library that cannot be loaded is refused with the loader's words", "[parallel]") {

@@ -1,6 +1,7 @@
 #include "titan/parallel/cuda_library.h"
 
 #include <dlfcn.h>
+#include <cstdlib>
 #include <filesystem>
 
 #include "titan/base/log.h"
@@ -38,6 +39,14 @@ std::string library_path() {
   dladdr(reinterpret_cast<void*>(&load_cuda_library), &self);
   const std::filesystem::path here = self.dli_fname == nullptr ? "" : self.dli_fname;
   return (here.parent_path() / "libtitan_cuda.so").string();
+}
+
+/// Segments that grow instead of many of fixed sizes: gathered units and activations of many sizes
+/// leave fewer gaps in the device's memory. LibTorch reads PYTORCH_CUDA_ALLOC_CONF, else
+/// PYTORCH_ALLOC_CONF, when its CUDA library is loaded; what the user has set stands.
+void prefer_growing_segments() {
+  if (std::getenv("PYTORCH_CUDA_ALLOC_CONF") == nullptr)
+    setenv("PYTORCH_ALLOC_CONF", "expandable_segments:True", /*replace=*/0);
 }
 
 CudaLibrary load() {
@@ -94,6 +103,7 @@ Status load_cuda_library_from(const std::string& path) {
     return failed_precondition("this build has no CUDA library (", path,
                                "); it needs nvcc and TITAN_CUDA=ON");
   }
+  prefer_growing_segments();
   // Global: LibTorch finds its CUDA hooks, and other libraries their kernels, by name.
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
   if (library == nullptr)
