@@ -2,7 +2,8 @@
 #
 #   titan_exec PROGRAM ARGUMENT...     takes the place of the shell: in a SLURM allocation (salloc, sbatch) ranks by srun on
 #                                      all of its nodes, NGPU a node; elsewhere the program, which starts NGPU ranks itself
-#   titan_srun_options                 sets `srun_options` and NGPU for the allocation
+#   titan_srun_options                 sets `srun_options` and NGPU for the allocation, and `hsdp`: the settings that shard inside a
+#                                      node and replicate across nodes
 
 # Inside a step of srun's we are a rank already; the steps that SLURM numbers from 4294967290 on are batch scripts and shells.
 titan_in_allocation() {
@@ -34,16 +35,21 @@ titan_srun_options() {
     --wait=60            # and a rank that is lost ends the others after a minute where they have not noticed
     --label              # lines begin with the rank
   )
+  hsdp=(--parallelism.data_parallel_replicate_degree="$nodes" --parallelism.data_parallel_shard_degree="$NGPU")
   # Only an allocation with fewer cores than ranks needs it.
   if ((cores < NGPU)); then srun_options+=(--overcommit); fi
 }
 
 titan_exec() {
-  local srun_options=()
+  local srun_options=() hsdp=() program=$1
+  shift
   if titan_in_allocation; then
     titan_srun_options || exit $?
+    # What the user says comes later, and wins.
+    if [[ $program == */train && ${SLURM_JOB_NUM_NODES:-1} -gt 1 ]]; then set -- "${hsdp[@]}" "$@"; fi
     echo "[launcher] SLURM job $SLURM_JOB_ID: $NGPU ranks on each of ${SLURM_JOB_NUM_NODES:-1} nodes, by srun" >&2
-    exec srun "${srun_options[@]}" "$@"
+    if [[ ${MAX_RESTARTS:-0} != 0 ]]; then echo "[launcher] MAX_RESTARTS is not heeded here: sbatch run.sub heeds it" >&2; fi
+    exec srun "${srun_options[@]}" "$program" "$@"
   fi
-  exec "$@"
+  exec "$program" "$@"
 }

@@ -71,6 +71,8 @@ DATAROOT=$work/none run 2 nowhere -N2 --
 shown nowhere "DATAROOT is no folder"
 LOGDIR=$work/a CONT=image.sqsh run 2 container -N2 --
 shown container "CONT needs SLURM's pyxis"
+ENABLE_CHECKPOINTING=maybe LOGDIR=$work/a run 2 word -N1 --
+shown word "ENABLE_CHECKPOINTING must be True or False (ENABLE_CHECKPOINTING=maybe)"
 ok "bad input ends with exit code 2 and its reason"
 
 # Two nodes, to the end; the ranks find each other by SLURM's variables alone, folders lie where the variables say.
@@ -83,6 +85,22 @@ grep -q 'data_parallel_replicate_degree = 2' "$LOGDIR/config.toml" || die "nodes
 grep -q 'data_parallel_shard_degree = 1' "$LOGDIR/config.toml" || die "ranks of a node do not shard"
 [[ ! -e /logdir ]] || die "/logdir was made"
 ok "two nodes train to the end"
+
+# Arguments decide whether and where there are checkpoints; a rank that is killed costs the steps since the last one.
+export LOGDIR=$work/r
+job=$(MAX_RESTARTS=1 submit restart -N2 -- --job.dump_folder=/logdir/inner --checkpoint.enable_checkpoint --checkpoint.folder=ck \
+  --checkpoint.interval=10 --training.steps=100000)
+within 60 beyond "$LOGDIR/inner" 20
+pkill -KILL -n -f -- "--job.dump_folder=/logdir/inner" || die "no rank to kill"
+within 60 grep -q "restart 1 of 1" "$work/restart.out"
+first=$(last_step "$LOGDIR/inner")
+within 60 beyond "$LOGDIR/inner" $((first + 10))
+shown restart "resumed from step"
+scancel --signal=USR1 "$job"
+within 30 grep -q "requeued: goes on from $LOGDIR/inner/ck/step-" "$work/restart.out"
+scancel "$job"
+within 40 ended "$job"
+ok "a killed rank: started again in its allocation from step $first or a little before"
 
 # SIGUSR1 (a time limit's warning): saved, exit code 3, requeued; comes back with half of the nodes, goes on.
 export LOGDIR=$work/b ENABLE_CHECKPOINTING=True
@@ -123,5 +141,6 @@ salloc -N2 --quiet "${front[@]}" --config=debug "${tiny[@]}" --training.steps=4 
 shown salloc "1 ranks on each of 2 nodes, by srun"
 shown salloc "2 ranks by slurm"
 [[ $(last_step "$work/c") == 4 ]] || die "the run in salloc did not reach step 4"
+grep -q 'data_parallel_replicate_degree = 2' "$work/c/config.toml" || die "nodes of salloc do not replicate"
 ok "salloc's shell starts ranks on both nodes"
 echo "all $checks checks passed"
