@@ -1,5 +1,7 @@
 // mapped_file, atomic_file, file_descriptor.
+#include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -92,6 +94,59 @@ TEST_CASE("Two AtomicFiles of one path do not share a temporary file", "[io]") {
   REQUIRE(a.commit().ok());
   REQUIRE(b.commit().ok());
   CHECK(slurp(folder.file("x")) == "b");
+}
+
+TEST_CASE("AtomicFile follows a symbolic link to the file it is to replace", "[io]") {
+  const TemporaryFolder folder;
+  fs::create_directories(folder.path() / "pages");
+  const std::string target = folder.write("pages/old.html", "old");
+  fs::create_symlink("pages/old.html", folder.file("link"));
+  fs::create_symlink(folder.file("link"), folder.file("link of link"));
+  REQUIRE(write_file_atomically(folder.file("link of link"), "new").ok());
+  CHECK(slurp(target) == "new");
+  CHECK(fs::is_symlink(folder.file("link")));
+  CHECK(fs::is_symlink(folder.file("link of link")));
+  CHECK(files_in(folder.path() / "pages") == 1);
+
+  fs::create_symlink("pages/none yet", folder.file("dangling"));
+  REQUIRE(write_file_atomically(folder.file("dangling"), "first").ok());
+  CHECK(slurp(folder.path() / "pages/none yet") == "first");
+
+  fs::create_symlink("round", folder.file("round"));
+  const Status round = write_file_atomically(folder.file("round"), "x");
+  CHECK(round.code() == absl::StatusCode::kInvalidArgument);
+  CHECK_THAT(message_of(round), Contains(folder.file("round")));
+}
+
+TEST_CASE("AtomicFile writes through what is no regular file", "[io]") {
+  const TemporaryFolder folder;
+  const std::string pipe = folder.file("pipe");
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  const FileDescriptor reader(::open(pipe.c_str(), O_RDONLY | O_NONBLOCK));
+  fs::create_symlink("pipe", folder.file("link"));
+  for (const char* name : {"pipe", "link"}) {
+    REQUIRE(write_file_atomically(folder.file(name), "page").ok());
+    char text[8] = {};
+    CHECK(::read(reader.get(), text, sizeof text - 1) == 4);
+    CHECK(std::string(text) == "page");
+    CHECK(fs::is_fifo(folder.file(name)));
+  }
+  CHECK(files_in(folder.path()) == 2);
+
+  const Status no_file = write_file_atomically(folder.path().string(), "x");
+  CHECK(no_file.code() == absl::StatusCode::kInvalidArgument);
+}
+
+TEST_CASE("AtomicFile goes on in an open descriptor, as /dev/stdout is one", "[io]") {
+  const TemporaryFolder folder;
+  const FileDescriptor file(::open(folder.file("log").c_str(), O_WRONLY | O_CREAT, 0600));
+  REQUIRE(::write(file.get(), "before ", 7) == 7);
+  const std::string number = std::to_string(file.get());
+  fs::create_symlink("/proc/self/fd/" + number, folder.file("stdout"));
+  REQUIRE(write_file_atomically(folder.file("stdout"), "page").ok());
+  REQUIRE(::write(file.get(), " after", 6) == 6);
+  CHECK(slurp(folder.file("log")) == "before page after");
+  CHECK(files_in(folder.path()) == 2);
 }
 
 TEST_CASE("AtomicFile names the path and the cause of a failure", "[io]") {

@@ -12,10 +12,11 @@ namespace titan {
 
 /// Writes to `path`.tmp-`pid`; commit() fsyncs, renames onto `path` and fsyncs the folder.
 /// Without a commit (an error, an exception) the temporary file is removed and what stood at `path`
-/// stays.
+/// stays. A symbolic link is followed: its target is replaced, the link stays. What exists and is
+/// no regular file (a pipe, a device, /dev/stdout) is written to straight through, at once.
 class AtomicFile {
  public:
-  /// The folder must exist.
+  /// The folder must exist. Opening a pipe waits for its reader.
   static StatusOr<AtomicFile> create(const std::string& path);
 
   ~AtomicFile();
@@ -35,7 +36,7 @@ class AtomicFile {
   AtomicFile(std::string path, std::string temporary, FileDescriptor file);
 
   std::string path_;
-  std::string temporary_;  ///< empty once committed or moved from
+  std::string temporary_;  ///< empty once committed, moved from, or straight through
   FileDescriptor file_;
 };
 
