@@ -13,30 +13,8 @@ namespace titan::kernels::cuda {
 constexpr int kQuad = 4;
 using Quad = float[kQuad];
 
-/// kQuad numbers as they lie in memory, moved by one access. In words: those that wait to be worked
-/// on would take a register for each bfloat16 otherwise.
 template <class T>
-struct alignas(sizeof(T) * kQuad) QuadPack {
-  static constexpr int kPerWord = 4 / static_cast<int>(sizeof(T));
-  typedef std::uint32_t Word __attribute__((may_alias));
-  Word word[kQuad / kPerWord];
-
-  __device__ __forceinline__ void set(int k, T value) {
-    if constexpr (kPerWord == 1) {
-      word[k] = __builtin_bit_cast(std::uint32_t, value);
-    } else {
-      // Not const: nvcc 13.0 would take it for a constant and crash.
-      std::uint32_t bits = __builtin_bit_cast(std::uint16_t, value);
-      word[k / 2] =
-          k % 2 == 0 ? (word[k / 2] & 0xFFFF0000U) | bits : (word[k / 2] & 0xFFFFU) | bits << 16;
-    }
-  }
-  __device__ __forceinline__ float get(int k) const {
-    std::uint32_t bits = word[k / kPerWord];
-    if constexpr (kPerWord == 2) bits = k % 2 == 0 ? bits << 16 : bits & 0xFFFF0000U;
-    return __builtin_bit_cast(float, bits);
-  }
-};
+using QuadPack = Words<T, kQuad>;
 
 /// Columns first .. first + kQuad - 1 of a row of `columns`; zero beyond its end. kWhole: kQuad
 /// divides `columns` and the row begins at such a boundary.

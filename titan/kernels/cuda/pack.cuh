@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <type_traits>
 
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
@@ -35,17 +36,49 @@ __device__ __forceinline__ __nv_bfloat16 from_float<__nv_bfloat16>(float value) 
 template <class T>
 constexpr int kWide = 16 / static_cast<int>(sizeof(T));
 
+/// Neighbours as they lie in memory, moved by one access or by accesses of 16 bytes. In words:
+/// those that wait to be worked on would take a register for each bfloat16 otherwise.
+template <class T, int kCount>
+struct alignas(sizeof(T) * kCount < 16 ? sizeof(T) * kCount : 16) Words {
+  static constexpr int kPerWord = 4 / static_cast<int>(sizeof(T));
+  typedef std::uint32_t Word __attribute__((may_alias));
+  Word word[kCount / kPerWord];
+
+  __device__ __forceinline__ void set(int k, T value) {
+    if constexpr (kPerWord == 1) {
+      word[k] = __builtin_bit_cast(std::uint32_t, value);
+    } else {
+      // Not const: nvcc 13.0 would take it for a constant and crash.
+      std::uint32_t bits = __builtin_bit_cast(std::uint16_t, value);
+      word[k / 2] =
+          k % 2 == 0 ? (word[k / 2] & 0xFFFF0000U) | bits : (word[k / 2] & 0xFFFFU) | bits << 16;
+    }
+  }
+  __device__ __forceinline__ float get(int k) const {
+    std::uint32_t bits = word[k / kPerWord];
+    if constexpr (kPerWord == 2) bits = k % 2 == 0 ? bits << 16 : bits & 0xFFFF0000U;
+    return __builtin_bit_cast(float, bits);
+  }
+};
+/// Neighbours moved one by one.
+template <class T, int kCount>
+struct Items {
+  T item[kCount];
+  __device__ __forceinline__ float get(int k) const { return to_float(item[k]); }
+};
 /// kVec neighbours: moved 16 bytes at a time where they fill such accesses, else one by one.
 template <class T, int kVec>
-struct alignas(sizeof(T) * kVec % 16 == 0 ? 16 : sizeof(T)) Pack {
-  T item[kVec];
-};
+using Pack = std::conditional_t<kVec % kWide<T> == 0, Words<T, kVec>, Items<T, kVec>>;
 
 template <int kVec, class T>
+__device__ __forceinline__ Pack<T, kVec> fetch(const T* from, int64_t i) {
+  return *reinterpret_cast<const Pack<T, kVec>*>(from + i);
+}
+template <int kVec, class T>
 __device__ __forceinline__ void load(const T* from, int64_t i, float (&to)[kVec]) {
-  const Pack<T, kVec> pack = *reinterpret_cast<const Pack<T, kVec>*>(from + i);
+  const Pack<T, kVec> pack = fetch<kVec>(from, i);
 #pragma unroll
-  for (int k = 0; k < kVec; ++k) to[k] = to_float(pack.item[k]);
+  for (int k = 0; k < kVec; ++k) to[k] = pack.get(k);
 }
 /// As load; `missing` where there is no array.
 template <int kVec, class T>

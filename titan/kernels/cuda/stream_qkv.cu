@@ -15,41 +15,55 @@ int64_t tasks_of(const StreamQkvProblem& p) {
   return (p.batch * p.tokens + kRowsPerTask - 1) / kRowsPerTask;
 }
 
-/// How the threads of a block share heads: `lanes` neighbours hold one, kSteps packs of kVec
-/// elements each. A token's heads lie end to end, first all queries, then keys, then values: items.
-template <int kVec>
+/// How the threads of a block share heads: kLanes neighbours hold one, kSteps packs of kVec
+/// elements each; one pack where that is all of it. A token's heads lie end to end, first all
+/// queries, then keys, then values: items.
+template <int kVec_, int kSteps_, int kLanes_>
 struct Sharing {
-  int lanes, lane, group, groups;
-  __device__ explicit Sharing(int lanes_of_head)
-      : lanes(lanes_of_head),
-        lane(static_cast<int>(threadIdx.x) % lanes_of_head),
-        group(static_cast<int>(threadIdx.x) / lanes_of_head),
-        groups(kThreads / lanes_of_head) {}
-  __device__ int first(int step) const { return (step * lanes + lane) * kVec; }
+  static constexpr int kVec = kVec_, kSteps = kSteps_, kLanes = kLanes_;
+  static constexpr int kGroups = kThreads / kLanes;
+  int head_dim, lane, group;
+  __device__ explicit Sharing(const StreamQkvProblem& p)
+      : head_dim(kSteps == 1 ? kLanes * kVec : static_cast<int>(p.head_dim)),
+        lane(static_cast<int>(threadIdx.x) % kLanes),
+        group(static_cast<int>(threadIdx.x) / kLanes) {}
+  __device__ int first(int step) const { return (step * kLanes + lane) * kVec; }
 };
 
-/// Elements of one head that this thread holds; zero where there are none.
+/// Elements of one head that this thread holds, as they lie in memory; zero where there are none.
 template <class T, int kVec, int kSteps>
-__device__ __forceinline__ void load_head(const T* from, bool active, int head_dim,
-                                          const Sharing<kVec>& share, float (&to)[kSteps][kVec]) {
+struct RawHead {
+  Pack<T, kVec> pack[kSteps];
+  __device__ __forceinline__ void widen(float (&to)[kSteps][kVec]) const {
 #pragma unroll
-  for (int s = 0; s < kSteps; ++s) {
-    const int i = share.first(s);
-    if (active && i < head_dim) {
-      load<kVec>(from, i, to[s]);
-    } else {
+    for (int s = 0; s < kSteps; ++s) {
 #pragma unroll
-      for (int k = 0; k < kVec; ++k) to[s][k] = 0.0F;
+      for (int k = 0; k < kVec; ++k) to[s][k] = pack[s].get(k);
     }
   }
+};
+template <class T, class Share>
+__device__ __forceinline__ auto fetch_head(const T* from, bool active, const Share& share) {
+  RawHead<T, Share::kVec, Share::kSteps> raw = {};
+#pragma unroll
+  for (int s = 0; s < Share::kSteps; ++s) {
+    const int i = share.first(s);
+    if (active && i < share.head_dim) raw.pack[s] = fetch<Share::kVec>(from, i);
+  }
+  return raw;
 }
-template <class T, int kVec, int kSteps>
-__device__ __forceinline__ void store_head(const float (&from)[kSteps][kVec], int head_dim,
-                                           const Sharing<kVec>& share, T* to) {
+template <class T, class Share, int kVec, int kSteps>
+__device__ __forceinline__ void load_head(const T* from, bool active, const Share& share,
+                                          float (&to)[kSteps][kVec]) {
+  fetch_head(from, active, share).widen(to);
+}
+template <class T, class Share, int kVec, int kSteps>
+__device__ __forceinline__ void store_head(const float (&from)[kSteps][kVec], const Share& share,
+                                           T* to) {
 #pragma unroll
   for (int s = 0; s < kSteps; ++s) {
     const int i = share.first(s);
-    if (i < head_dim) store<kVec>(from[s], to, i);
+    if (i < share.head_dim) store<kVec>(from[s], to, i);
   }
 }
 
@@ -59,40 +73,46 @@ __device__ __forceinline__ int64_t joint_row(const StreamQkvProblem& p, int64_t 
 }
 
 /// One block takes one row.
-template <class T, int kVec, int kSteps>
+template <class T, int kVec, int kSteps, int kLanes>
 __global__ void __launch_bounds__(kThreads)
-    forward(StreamQkvProblem p, StreamQkvParameters parameters, StreamQkvForward io, int lanes) {
-  const Sharing<kVec> share(lanes);
+    forward(StreamQkvProblem p, StreamQkvParameters parameters, StreamQkvForward io) {
+  const Sharing<kVec, kSteps, kLanes> share(p);
   const int64_t joint = joint_row(p, blockIdx.x);
-  const int head_dim = static_cast<int>(p.head_dim), heads = static_cast<int>(p.heads);
-  const int64_t width = p.heads * p.head_dim;
+  const int head_dim = share.head_dim, heads = static_cast<int>(p.heads), items = kParts * heads;
+  const int64_t width = p.heads * head_dim;
   const T* in = static_cast<const T*>(io.in) + blockIdx.x * p.in_stride;
+  const auto fetch_item = [&](int item) {
+    return fetch_head(in + static_cast<int64_t>(item) * head_dim, item < items, share);
+  };
+  auto next = fetch_item(share.group);
   float turn[kSteps][kVec];
-  load_head(parameters.rope + joint % p.joint_tokens * head_dim, true, head_dim, share, turn);
+  load_head(parameters.rope + joint % p.joint_tokens * head_dim, true, share, turn);
 
-  // The same number of rounds for every thread: whole warps exchange sums.
-  for (int base = 0; base < kParts * heads; base += share.groups) {
+  // The same number of rounds for every thread: whole warps exchange sums. The next round's item is
+  // on its way meanwhile.
+  for (int base = 0; base < items; base += share.kGroups) {
     const int item = base + share.group;
-    const bool active = item < kParts * heads;
-    float x[kSteps][kVec];
-    load_head(in + static_cast<int64_t>(item) * head_dim, active, head_dim, share, x);
+    const bool active = item < items;
+    const int part = item / heads, head = item % heads;
+    const auto raw = next;
+    next = fetch_item(item + share.kGroups);
+    float x[kSteps][kVec], scale[kSteps][kVec];
+    load_head(part == 0 ? parameters.q_scale : parameters.k_scale, part < 2, share, scale);
+    raw.widen(x);
     float squares = 0.0F;
 #pragma unroll
     for (int s = 0; s < kSteps; ++s) {
 #pragma unroll
       for (int k = 0; k < kVec; ++k) squares += x[s][k] * x[s][k];
     }
-    squares = group_sum(squares, lanes);
+    squares = group_sum(squares, kLanes);
     if (!active) continue;
-    const int part = item / heads, head = item % heads;
     const int64_t place = joint * width + static_cast<int64_t>(head) * head_dim;
     if (part == 2) {
-      store_head(x, head_dim, share, static_cast<T*>(io.v) + place);
+      store_head(x, share, static_cast<T*>(io.v) + place);
       continue;
     }
     const float rstd = rsqrtf(squares / static_cast<float>(head_dim) + p.eps);
-    float scale[kSteps][kVec];
-    load_head(part == 0 ? parameters.q_scale : parameters.k_scale, true, head_dim, share, scale);
 #pragma unroll
     for (int s = 0; s < kSteps; ++s) {
 #pragma unroll
@@ -103,18 +123,18 @@ __global__ void __launch_bounds__(kThreads)
         x[s][k + 1] = even * turn[s][k + 1] + odd * turn[s][k];
       }
     }
-    store_head(x, head_dim, share, static_cast<T*>(part == 0 ? io.q : io.k) + place);
+    store_head(x, share, static_cast<T*>(part == 0 ? io.q : io.k) + place);
     if (share.lane == 0) (part == 0 ? io.q_rstd : io.k_rstd)[joint * heads + head] = rstd;
   }
 }
 
 /// One head backward: from the gradient of its rotated form (`grad`) to that of its projection, in
 /// place; adds to `sum` the gradient of the scale. Whole warps must call it.
-template <int kVec, int kSteps>
+template <int kLanes, int kVec, int kSteps>
 __device__ __forceinline__ void head_backward(const float (&turn)[kSteps][kVec],
                                               const float (&scale)[kSteps][kVec],
                                               const float (&x)[kSteps][kVec], float rstd,
-                                              int head_dim, int lanes, float (&grad)[kSteps][kVec],
+                                              int head_dim, float (&grad)[kSteps][kVec],
                                               float (&sum)[kSteps][kVec]) {
   float along = 0.0F;
 #pragma unroll
@@ -133,7 +153,7 @@ __device__ __forceinline__ void head_backward(const float (&turn)[kSteps][kVec],
       along += grad[s][k] * unit;
     }
   }
-  along = group_sum(along, lanes) / static_cast<float>(head_dim);
+  along = group_sum(along, kLanes) / static_cast<float>(head_dim);
 #pragma unroll
   for (int s = 0; s < kSteps; ++s) {
 #pragma unroll
@@ -143,20 +163,20 @@ __device__ __forceinline__ void head_backward(const float (&turn)[kSteps][kVec],
 
 /// One block takes kRowsPerTask rows. A thread keeps its place in the head, so the sums over rows
 /// and heads stay in registers until the block adds them up, group after group.
-template <class T, int kVec, int kSteps>
+template <class T, int kVec, int kSteps, int kLanes>
 __global__ void __launch_bounds__(kThreads)
-    backward(StreamQkvProblem p, StreamQkvParameters parameters, StreamQkvBackward io, int lanes) {
+    backward(StreamQkvProblem p, StreamQkvParameters parameters, StreamQkvBackward io) {
   // 2 scales x groups x head_dim, and groups * head_dim is at most this.
   constexpr int kSums = kThreads / kWarp * kMaxHeadDim;
   __shared__ float sums[2 * kSums];
-  const Sharing<kVec> share(lanes);
-  const int head_dim = static_cast<int>(p.head_dim), heads = static_cast<int>(p.heads);
-  const int64_t width = p.heads * p.head_dim;
+  const Sharing<kVec, kSteps, kLanes> share(p);
+  const int head_dim = share.head_dim, heads = static_cast<int>(p.heads);
+  const int64_t width = p.heads * head_dim;
   const int64_t rows = p.batch * p.tokens, first = blockIdx.x * kRowsPerTask;
   float q_scale[kSteps][kVec], k_scale[kSteps][kVec];
   float q_sum[kSteps][kVec] = {}, k_sum[kSteps][kVec] = {};
-  load_head(parameters.q_scale, true, head_dim, share, q_scale);
-  load_head(parameters.k_scale, true, head_dim, share, k_scale);
+  load_head(parameters.q_scale, true, share, q_scale);
+  load_head(parameters.k_scale, true, share, k_scale);
 
   for (int64_t row = first; row < (first + kRowsPerTask < rows ? first + kRowsPerTask : rows);
        ++row) {
@@ -164,31 +184,33 @@ __global__ void __launch_bounds__(kThreads)
     const T* in = static_cast<const T*>(io.in) + row * p.in_stride;
     T* grad_in = static_cast<T*>(io.grad_in) + row * p.in_stride;
     float turn[kSteps][kVec];
-    load_head(parameters.rope + joint % p.joint_tokens * head_dim, true, head_dim, share, turn);
+    load_head(parameters.rope + joint % p.joint_tokens * head_dim, true, share, turn);
     // Queries and keys: the same number of rounds for every thread, as whole warps exchange sums.
-    for (int base = 0; base < heads; base += share.groups) {
+    // All that a round reads is on its way before the first sum.
+    for (int base = 0; base < heads; base += share.kGroups) {
       const int head = base + share.group;
       const bool active = head < heads;
-      const int64_t offset = static_cast<int64_t>(head) * head_dim;
-      float x[kSteps][kVec], grad[kSteps][kVec];
-      load_head(in + offset, active, head_dim, share, x);
-      load_head(static_cast<const T*>(io.grad_q) + joint * width + offset, active, head_dim, share,
-                grad);
+      const int64_t here = static_cast<int64_t>(head) * head_dim, there = joint * width + here;
+      const auto fetch_grad = [&](const void* grad) {
+        return fetch_head(static_cast<const T*>(grad) + there, active, share);
+      };
+      const auto q = fetch_head(in + here, active, share), grad_q = fetch_grad(io.grad_q);
+      const auto k = fetch_head(in + width + here, active, share), grad_k = fetch_grad(io.grad_k);
+      const auto grad_v = fetch_grad(io.grad_v);
       const float q_rstd = active ? io.q_rstd[joint * heads + head] : 0.0F;
-      head_backward(turn, q_scale, x, q_rstd, head_dim, lanes, grad, q_sum);
-      if (active) store_head(grad, head_dim, share, grad_in + offset);
-
-      load_head(in + width + offset, active, head_dim, share, x);
-      load_head(static_cast<const T*>(io.grad_k) + joint * width + offset, active, head_dim, share,
-                grad);
       const float k_rstd = active ? io.k_rstd[joint * heads + head] : 0.0F;
-      head_backward(turn, k_scale, x, k_rstd, head_dim, lanes, grad, k_sum);
+      float x[kSteps][kVec], grad[kSteps][kVec];
+      q.widen(x);
+      grad_q.widen(grad);
+      head_backward<kLanes>(turn, q_scale, x, q_rstd, head_dim, grad, q_sum);
+      if (active) store_head(grad, share, grad_in + here);
+      k.widen(x);
+      grad_k.widen(grad);
+      head_backward<kLanes>(turn, k_scale, x, k_rstd, head_dim, grad, k_sum);
       if (!active) continue;
-      store_head(grad, head_dim, share, grad_in + width + offset);
-
-      load_head(static_cast<const T*>(io.grad_v) + joint * width + offset, true, head_dim, share,
-                grad);
-      store_head(grad, head_dim, share, grad_in + 2 * width + offset);
+      store_head(grad, share, grad_in + width + here);
+      grad_v.widen(grad);
+      store_head(grad, share, grad_in + 2 * width + here);
     }
   }
 
@@ -206,7 +228,7 @@ __global__ void __launch_bounds__(kThreads)
   for (int i = static_cast<int>(threadIdx.x); i < 2 * head_dim; i += kThreads) {
     const float* column = sums + (i < head_dim ? i : kSums + i - head_dim);
     float sum = 0.0F;
-    for (int group = 0; group < share.groups; ++group) sum += column[group * head_dim];
+    for (int group = 0; group < share.kGroups; ++group) sum += column[group * head_dim];
     io.partial[static_cast<int64_t>(blockIdx.x) * 2 * head_dim + i] = sum;
   }
 }
@@ -234,17 +256,30 @@ __global__ void __launch_bounds__(kWarp* kSections)
   }
 }
 
-/// Threads that share a head if each takes one 16-byte access of T, or 0 where that does not work
-/// out.
-template <class T>
-int wide_lanes(const StreamQkvProblem& p, std::initializer_list<const void*> arrays) {
-  if (!can_go_wide<T>(arrays, {p.head_dim, p.in_stride})) return 0;
-  const int64_t lanes = p.head_dim / kWide<T>;
-  const bool power_of_two = (lanes & (lanes - 1)) == 0;
-  return lanes <= kWarp && power_of_two ? static_cast<int>(lanes) : 0;
+/// Calls `launch` with the elements of a pack, a thread's packs of a head and the threads of a
+/// head: one 16-byte access each where that works out.
+template <class T, class Launch>
+void with_sharing(const StreamQkvProblem& p, std::initializer_list<const void*> arrays,
+                  Launch&& launch) {
+  constexpr int kPairSteps = kMaxHeadDim / (2 * kWarp);
+  const bool wide = can_go_wide<T>(arrays, {p.head_dim, p.in_stride});
+  switch (wide ? p.head_dim / kWide<T> : 0) {
+    case 1:
+      return launch(Width<kWide<T>>{}, Width<1>{}, Width<1>{});
+    case 2:
+      return launch(Width<kWide<T>>{}, Width<1>{}, Width<2>{});
+    case 4:
+      return launch(Width<kWide<T>>{}, Width<1>{}, Width<4>{});
+    case 8:
+      return launch(Width<kWide<T>>{}, Width<1>{}, Width<8>{});
+    case 16:
+      return launch(Width<kWide<T>>{}, Width<1>{}, Width<16>{});
+    case kWarp:
+      return launch(Width<kWide<T>>{}, Width<1>{}, Width<kWarp>{});
+    default:
+      return launch(Width<2>{}, Width<kPairSteps>{}, Width<kWarp>{});
+  }
 }
-
-constexpr int kPairSteps = kMaxHeadDim / (2 * kWarp);
 
 }  // namespace
 
@@ -258,15 +293,13 @@ void stream_qkv_forward(const StreamQkvProblem& problem, const StreamQkvParamete
   if (rows == 0 || problem.heads * problem.head_dim == 0) return;
   with_type(problem.storage, [&](auto type) {
     using T = decltype(type);
-    const int lanes = wide_lanes<T>(problem, {io.in, io.q, io.k, io.v, parameters.q_scale,
-                                              parameters.k_scale, parameters.rope});
-    if (lanes > 0) {
-      launch_kernel(forward<T, kWide<T>, 1>, rows, kThreads, stream, problem, parameters, io,
-                    lanes);
-    } else {
-      launch_kernel(forward<T, 2, kPairSteps>, rows, kThreads, stream, problem, parameters, io,
-                    kWarp);
-    }
+    with_sharing<T>(
+        problem, {io.in, io.q, io.k, io.v, parameters.q_scale, parameters.k_scale, parameters.rope},
+        [&](auto vec, auto steps, auto lanes) {
+          launch_kernel(
+              forward<T, decltype(vec)::value, decltype(steps)::value, decltype(lanes)::value>,
+              rows, kThreads, stream, problem, parameters, io);
+        });
   });
 }
 
@@ -276,17 +309,16 @@ void stream_qkv_backward(const StreamQkvProblem& problem, const StreamQkvParamet
   const auto tasks = static_cast<unsigned>(tasks_of(problem));
   with_type(problem.storage, [&](auto type) {
     using T = decltype(type);
-    const int lanes =
-        wide_lanes<T>(problem, {io.grad_q, io.grad_k, io.grad_v, io.in, io.grad_in,
-                                parameters.q_scale, parameters.k_scale, parameters.rope});
     if (tasks == 0) return;
-    if (lanes > 0) {
-      launch_kernel(backward<T, kWide<T>, 1>, tasks, kThreads, stream, problem, parameters, io,
-                    lanes);
-    } else {
-      launch_kernel(backward<T, 2, kPairSteps>, tasks, kThreads, stream, problem, parameters, io,
-                    kWarp);
-    }
+    with_sharing<T>(
+        problem,
+        {io.grad_q, io.grad_k, io.grad_v, io.in, io.grad_in, parameters.q_scale, parameters.k_scale,
+         parameters.rope},
+        [&](auto vec, auto steps, auto lanes) {
+          launch_kernel(
+              backward<T, decltype(vec)::value, decltype(steps)::value, decltype(lanes)::value>,
+              tasks, kThreads, stream, problem, parameters, io);
+        });
   });
   launch_kernel(add_tasks, blocks_for(2 * problem.head_dim, kWarp), kWarp * kSections, stream, io,
                 tasks, static_cast<int>(problem.head_dim));
