@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from torch_steps import answer_steps
+from torch_steps import answer_steps, options
 
 FLAVORS = {  # dim, layers, heads
     "debugmodel": (256, 8, 16), "S": (384, 12, 8), "B": (768, 12, 12), "L": (1024, 24, 16),
@@ -101,9 +101,9 @@ class TimeEmbedding(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(256, dim), nn.SiLU(), nn.Linear(dim, dim))
 
     def forward(self, t):
-        frequency = torch.exp(torch.arange(128).float() * (-math.log(10000.0) / 128))
+        frequency = torch.exp(torch.arange(128, device=t.device).float() * (-math.log(10000.0) / 128))
         angle = t[:, None] * frequency
-        return self.mlp(torch.cat([angle.cos(), angle.sin()], 1))
+        return self.mlp(torch.cat([angle.cos(), angle.sin()], 1).to(self.mlp[0].weight.dtype))
 
 
 class ClassEmbedding(nn.Module):
@@ -155,7 +155,8 @@ def main():
     flavor, batch, size, channels, threads = sys.argv[1], *map(int, sys.argv[2:6])
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    model = Dit(*FLAVORS[flavor], channels, 1000, (size, size))
+    with torch.device(options(sys.argv[6:])["device"]):
+        model = Dit(*FLAVORS[flavor], channels, 1000, (size, size))
     x, target = torch.randn(2, batch, channels, size, size)
     t, label = torch.rand(batch), torch.arange(batch)
     answer_steps(model, (x, t, label), target, sys.argv[6:])

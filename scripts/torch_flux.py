@@ -13,13 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from torch_steps import answer_steps
+from torch_steps import answer_steps, options
 
 
 def sinusoid(t, width=256):
     """Cosines, then sines, of 1000 t at width / 2 frequencies from 1 down to nearly 1e-4; float32."""
-    frequency = torch.exp(torch.arange(width // 2).float() * (-math.log(10000.0) / (width // 2)))
-    angle = 1000.0 * t.float()[:, None] * frequency.to(t.device)
+    frequency = torch.exp(torch.arange(width // 2, device=t.device).float() * (-math.log(10000.0) / (width // 2)))
+    angle = 1000.0 * t.float()[:, None] * frequency
     return torch.cat([angle.cos(), angle.sin()], 1)
 
 
@@ -180,7 +180,8 @@ def main():
     hidden, heads, depth, singles, batch, size, text, threads = map(int, sys.argv[1:9])
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    model = Flux(hidden, heads, depth, singles, (size // 2, size // 2), text)
+    with torch.device(options(sys.argv[9:])["device"]):  # a GPU draws billions of weights at once
+        model = Flux(hidden, heads, depth, singles, (size // 2, size // 2), text)
     x, target = torch.randn(2, batch, 16, size, size)
     t, txt, y = torch.rand(batch), torch.randn(batch, text, 4096), torch.randn(batch, 768)
     answer_steps(model, (x, t, txt, y), target, sys.argv[9:])

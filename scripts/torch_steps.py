@@ -1,4 +1,5 @@
 """The training step of the PyTorch models that titan is compared with (torch_dit.py, torch_flux.py, flux_overlay.py)."""
+import os
 import sys
 import time
 
@@ -83,14 +84,19 @@ def answer_steps(model, inputs, target, words):
         for parameter in model.parameters():  # buffers (tables of rotations) stay float32
             parameter.data = parameter.data.to(dtype)
         half = HalfStep(model, lr=1e-4)
+    if device != "cpu":
+        torch.cuda.empty_cache()  # what the float32 weights lay in goes back, not into fragments
+        torch.cuda.reset_peak_memory_stats()
     forward = torch.compile(model, mode=chosen["compile"]) if chosen["compile"] else model
-    print("ready", flush=True)
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what compilers and their processes print is no answer
+    print("ready", file=answers, flush=True)
     for line in sys.stdin:
         if line.strip() == "memory":
-            print(peak_bytes(device), flush=True)
+            print(peak_bytes(device), file=answers, flush=True)
             continue
         if line.strip() != "step":
             break
         start = time.perf_counter()
         value = train_step(model, forward, optimizer, inputs, target) if dtype == torch.float32 else half(forward, inputs, target)
-        print(time.perf_counter() - start, value, flush=True)
+        print(time.perf_counter() - start, value, file=answers, flush=True)
