@@ -23,6 +23,13 @@ std::size_t allowed_distance(const std::string& name) {
   return std::max<std::size_t>(2, name.size() / 3);
 }
 
+/// The distance where it is at most `limit`, else something above: names of other lengths need not
+/// be compared.
+std::size_t distance_within(std::size_t limit, const std::string& a, const std::string& b) {
+  const std::size_t least = std::max(a.size(), b.size()) - std::min(a.size(), b.size());
+  return least > limit ? least : edit_distance(a, b);
+}
+
 }  // namespace
 
 std::size_t edit_distance(const std::string& a, const std::string& b) {
@@ -48,14 +55,15 @@ std::size_t edit_distance(const std::string& a, const std::string& b) {
 std::string nearest_match(const std::string& name, const std::vector<std::string>& candidates) {
   const std::string wanted = folded(name);
   const std::string wanted_part = last_part(wanted);
+  const std::size_t allowed = allowed_distance(wanted_part);
   std::string best;
   std::size_t best_distance = 0;
   for (const std::string& candidate : candidates) {
     const std::string known = folded(candidate);
-    std::size_t distance = edit_distance(wanted, known);
-    bool close = distance <= allowed_distance(wanted_part);
-    const std::size_t part_distance = edit_distance(wanted_part, last_part(known)) + 1;
-    if (part_distance <= std::min(distance, allowed_distance(wanted_part))) {
+    std::size_t distance = distance_within(allowed, wanted, known);
+    bool close = distance <= allowed;
+    const std::size_t part_distance = distance_within(allowed, wanted_part, last_part(known)) + 1;
+    if (part_distance <= std::min(distance, allowed)) {
       distance = part_distance;
       close = true;
     }
