@@ -27,6 +27,8 @@ struct Case {
   std::function<Tensors(const Tensors&)> work;
   Tensors inputs;
   double flops = 0;  ///< of the forward pass; a backward has twice as many
+  /// Of a backward over the inputs: they are read, and their gradients written.
+  double backward_passes = 2;
 };
 
 double bytes_of(const Tensors& tensors) {
@@ -68,9 +70,8 @@ void add_results(c10::Device device, const Case& one, std::vector<KernelResult>&
   ops::set_backend(ops::Backend::kFused);
   const double in = bytes_of(one.inputs), out = bytes_of(ours.outputs);
   results.push_back({one.name, forwards[0], forwards[1], in + out, one.flops});
-  // Reads the inputs and the results' gradients, writes the inputs'.
-  results.push_back(
-      {one.name + " backward", backwards[0], backwards[1], 2 * in + out, 2 * one.flops});
+  results.push_back({one.name + " backward", backwards[0], backwards[1],
+                     one.backward_passes * in + out, 2 * one.flops});
 }
 
 class Inputs {
@@ -138,10 +139,14 @@ std::vector<KernelResult> bench_elementwise(c10::Device device, c10::ScalarType 
        {make(rows), make(rows), make(sample), make(sample), make(sample)}},
       {"gated residual",
        [](const Tensors& in) -> Tensors { return {ops::gated_residual(in[0], in[1], in[2])}; },
-       {make(rows), make(rows), make(sample)}},
+       {make(rows), make(rows), make(sample)},
+       /*flops=*/0,
+       /*backward_passes=*/1},  // x is not read, and its gradient is the result's
       {"rope",
        [table](const Tensors& in) -> Tensors { return {ops::rope(in[0], table)}; },
-       {make(heads)}},
+       {make(heads)},
+       /*flops=*/0,
+       /*backward_passes=*/1},  // turned back without x
       {"gelu", [](const Tensors& in) -> Tensors { return {ops::gelu(in[0])}; }, {make(wide)}},
       {"swiglu",
        [](const Tensors& in) -> Tensors { return {ops::swiglu(in[0], in[1])}; },

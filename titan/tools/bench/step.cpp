@@ -11,6 +11,7 @@
 #include "titan/parallel/process_group.h"
 #include "titan/plan/data_view.h"
 #include "titan/tools/bench/job_benches.h"
+#include "titan/train/batch_device.h"
 #include "titan/train/model_setup.h"
 #include "titan/train/train_step.h"
 
@@ -69,7 +70,8 @@ StatusOr<JobOutcome> bench_step(const JobContext& job) {
                                             .encoder = encoder.get(),
                                             .batches = batches,
                                             .seed = 0}));
-  TITAN_ASSIGN_OR_RETURN(const Batch batch, first_batch(dataset, batches));
+  TITAN_ASSIGN_OR_RETURN(Batch batch, first_batch(dataset, batches));
+  move_to(batch, job.device);  // the step alone is measured, as for the peers
   training->model().train();
   std::cout << "ready " << flops.train * batches.global_batch << std::endl;
   int64_t number = 0;
