@@ -1,16 +1,20 @@
 // One thread updates eight elements at a time: one 16-byte access for each bfloat16 array, two for
 // each float32 one, and one Philox block for each rounding. Compiled without contraction
 // (CMakeLists.txt): the bits of cpu/adamw.cpp.
+#include <type_traits>
+
 #include <cuda_runtime.h>
 
 #include "titan/kernels/adamw.h"
 #include "titan/kernels/adamw_math.h"
+#include "titan/kernels/cuda/pack.cuh"
 
 namespace titan::kernels {
 namespace {
 
 constexpr int kThreads = 256;
 constexpr int kWide = 8;
+constexpr int kBlocksAtOnce = 3;  // on a multiprocessor, at least: 80 registers a thread
 
 enum class WeightKind { kFloat32, kPair, kStochastic };
 
@@ -75,12 +79,33 @@ __device__ inline void store(std::uint16_t* to, bool wide, int count, const Eigh
     if (i < count) to[i] = from.get(i);
 }
 
-__device__ inline void load_as_float(const void* from, std::int64_t at, bool bfloat16, bool wide,
-                                     int count, Eight& to) {
-  if (!bfloat16) return load(static_cast<const float*>(from) + at, wide, count, to);
-  const EightHalves bits = load(static_cast<const std::uint16_t*>(from) + at, wide, count);
+/// Eight numbers as they are stored: they are widened when all that an update needs is on its way.
+template <bool narrow>
+using Stored = std::conditional_t<narrow, EightHalves, Eight>;
+
+template <bool narrow>
+__device__ inline Stored<narrow> load_stored(const void* from, std::int64_t at, bool wide,
+                                             int count) {
+  if constexpr (narrow) {
+    return load(static_cast<const std::uint16_t*>(from) + at, wide, count);
+  } else {
+    Eight to;
+    load(static_cast<const float*>(from) + at, wide, count, to);
+    return to;
+  }
+}
+__device__ inline Eight widened(const Eight& from) { return from; }
+__device__ inline Eight widened(const EightHalves& from) {
+  Eight to;
 #pragma unroll
-  for (int i = 0; i < kWide; ++i) to.value[i] = bfloat16_value(bits.get(i));
+  for (int i = 0; i < kWide; ++i) to.value[i] = bfloat16_value(from.get(i));
+  return to;
+}
+__device__ inline Eight paired(const EightHalves& high, const EightHalves& low) {
+  Eight to;
+#pragma unroll
+  for (int i = 0; i < kWide; ++i) to.value[i] = pair_value(high.get(i), low.get(i));
+  return to;
 }
 
 /// Random bits of elements element .. element + 7; two blocks where they do not start one.
@@ -98,19 +123,6 @@ __device__ inline EightHalves draw(const AdamWRun& run, float step, AdamWRoundin
   for (int i = 0; i < kWide; ++i)
     shifted.set(i, start + i < kWide ? bits.get(start + i) : rest.get(start + i - kWide));
   return shifted;
-}
-
-template <WeightKind kind>
-__device__ inline void load_weights(const AdamWRun& run, std::int64_t at, bool wide, int count,
-                                    Eight& weight) {
-  if constexpr (kind == WeightKind::kPair) {
-    const EightHalves high = load(static_cast<std::uint16_t*>(run.weight) + at, wide, count);
-    const EightHalves low = load(run.remainder + at, wide, count);
-#pragma unroll
-    for (int i = 0; i < kWide; ++i) weight.value[i] = pair_value(high.get(i), low.get(i));
-  } else {
-    load_as_float(run.weight, at, kind == WeightKind::kStochastic, wide, count, weight);
-  }
 }
 
 /// Leaves in `weight` what was stored.
@@ -169,18 +181,20 @@ struct StepScalars {
 __device__ inline StepScalars read_scalars(const AdamWRun& run) {
   __shared__ StepScalars shared;
   if (threadIdx.x == 0) {
-    shared.factors = adamw_factors(*run.step, *run.lr, run.clip != nullptr ? *run.clip : 1.0F,
-                                   run.beta1, run.beta2, run.eps, run.weight_decay);
-    shared.step = *run.step;
-    shared.average_weight = run.average != nullptr ? *run.average_weight : 0.0F;
-    shared.skip = run.skip != nullptr && *run.skip != 0.0F;
+    // All are asked for before the powers are taken.
+    const float step = *run.step, lr = *run.lr, clip = run.clip != nullptr ? *run.clip : 1.0F;
+    const float average_weight = run.average != nullptr ? *run.average_weight : 0.0F;
+    const bool skip = run.skip != nullptr && *run.skip != 0.0F;
+    shared = {adamw_factors(step, lr, clip, run.beta1, run.beta2, run.eps, run.weight_decay), step,
+              average_weight, skip};
   }
   __syncthreads();
   return shared;
 }
 
 template <WeightKind kind, bool narrow_state, bool narrow_grad>
-__global__ void __launch_bounds__(kThreads) adamw(const AdamWRun run, const bool aligned) {
+__global__ void __launch_bounds__(kThreads, kBlocksAtOnce)
+    adamw(const AdamWRun run, const bool aligned) {
   const StepScalars s = read_scalars(run);
   if (s.skip && s.average_weight == 0.0F) return;
   const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * kThreads * kWide;
@@ -189,13 +203,25 @@ __global__ void __launch_bounds__(kThreads) adamw(const AdamWRun run, const bool
     const std::int64_t rest = run.count - at;
     const int count = rest < kWide ? static_cast<int>(rest) : kWide;
     const bool wide = aligned && count == kWide;
-    Eight weight;
-    load_weights<kind>(run, at, wide, count, weight);
+    const auto stored = load_stored<kind != WeightKind::kFloat32>(run.weight, at, wide, count);
+    EightHalves remainder = {{0, 0, 0, 0}};
+    if constexpr (kind == WeightKind::kPair) remainder = load(run.remainder + at, wide, count);
+    Stored<narrow_grad> stored_grad;
+    Stored<narrow_state> stored_first, stored_second;
     if (!s.skip) {
-      Eight grad, first, second;
-      load_as_float(run.grad, at, narrow_grad, wide, count, grad);
-      load_as_float(run.exp_avg, at, narrow_state, wide, count, first);
-      load_as_float(run.exp_avg_sq, at, narrow_state, wide, count, second);
+      stored_grad = load_stored<narrow_grad>(run.grad, at, wide, count);
+      stored_first = load_stored<narrow_state>(run.exp_avg, at, wide, count);
+      stored_second = load_stored<narrow_state>(run.exp_avg_sq, at, wide, count);
+    }
+    Eight weight;
+    if constexpr (kind == WeightKind::kPair) {
+      weight = paired(stored, remainder);
+    } else {
+      weight = widened(stored);
+    }
+    if (!s.skip) {
+      const Eight grad = widened(stored_grad);
+      Eight first = widened(stored_first), second = widened(stored_second);
 #pragma unroll
       for (int i = 0; i < kWide; ++i)
         adamw_element(s.factors, grad.value[i], weight.value[i], first.value[i], second.value[i]);
@@ -247,7 +273,7 @@ void launch(const AdamWRun& run, CUstream_st* stream) {
   static const std::int64_t most = resident_blocks(kernel);
   const std::int64_t wanted = (run.count + kThreads * kWide - 1) / (kThreads * kWide);
   const auto grid = static_cast<unsigned>(wanted < most ? wanted : most);
-  kernel<<<grid, kThreads, 0, stream>>>(run, is_aligned(run));
+  cuda::launch_kernel(+kernel, grid, kThreads, stream, run, is_aligned(run));
 }
 
 template <WeightKind kind, bool narrow_state>
