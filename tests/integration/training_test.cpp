@@ -125,3 +125,11 @@ TEST_CASE("help goes to stdout with exit 0 and names every section", "[integrati
   for (const char* text : {"--training.steps", "--model.flavor", "--checkpoint.keep_latest_k"})
     REQUIRE(result.mentions(text));
 }
+
+TEST_CASE("the programs say their version", "[integration]") {
+  const ProcessResult trainer = train({"--version"}), tools = run({kTitanBinary, "--version"});
+  REQUIRE(trainer.exit_code == 0);
+  REQUIRE(trainer.output.rfind("titan ", 0) == 0);
+  REQUIRE(tools.exit_code == 0);
+  REQUIRE(tools.output == trainer.output);
+}

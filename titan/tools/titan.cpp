@@ -4,6 +4,7 @@
 
 #include "titan/base/log.h"
 #include "titan/tools/verbs.h"
+#include "titan/train/run_info.h"
 
 namespace {
 
@@ -35,6 +36,10 @@ int main(int argc, char** argv) {
   const std::string name = argc > 1 ? argv[1] : "--help";
   if (name == "--help" || name == "-h" || name == "help") {
     print_help();
+    return 0;
+  }
+  if (name == "--version") {
+    std::printf("%s\n", titan::version_line().c_str());
     return 0;
   }
   const titan::tools::Verb* verb = find_verb(name);

@@ -5,6 +5,7 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "titan/base/check.h"
 #include "titan/io/atomic_file.h"
 #include "titan/io/file_descriptor.h"
 #include "titan/io/json_as.h"
@@ -32,6 +33,9 @@ std::string host_name() {
 
 std::string source_revision() { return TITAN_SOURCE_REVISION; }
 std::string source_version() { return TITAN_SOURCE_VERSION; }
+std::string version_line() {
+  return str_cat("titan ", source_version(), " (", source_revision(), ")");
+}
 
 Status write_run_info(const RunFolder& folder, const RunInfo& info) {
   const nlohmann::ordered_json json = {

@@ -31,6 +31,8 @@ struct RunInfo {
 std::string source_revision();
 /// Version of this library: "0.1.0".
 std::string source_version();
+/// "titan 0.1.0 (4f0c6d1a2b3c)"
+std::string version_line();
 
 /// Writes run.json; rank 0 only.
 Status write_run_info(const RunFolder& folder, const RunInfo& info);

@@ -3,6 +3,8 @@
 #include <ATen/Parallel.h>
 #include <torch/version.h>
 
+#include <cstdio>
+#include <cstring>
 #include <memory>
 
 #include "titan/base/log.h"
@@ -10,6 +12,7 @@
 #include "titan/io/atomic_file.h"
 #include "titan/train/job_main.h"
 #include "titan/train/run_folder.h"
+#include "titan/train/run_info.h"
 #include "titan/train/trainer.h"
 
 namespace titan {
@@ -35,6 +38,10 @@ StatusOr<JobOutcome> train(const JobContext& job) {
 }  // namespace
 
 int train_main(int argc, char** argv) {
+  if (argc == 2 && std::strcmp(argv[1], "--version") == 0) {
+    std::printf("%s\n", version_line().c_str());
+    return 0;
+  }
   return job_main(argc, argv, {.name = "train", .default_config = "dit_shapes", .run = train});
 }
 
