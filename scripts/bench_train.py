@@ -291,8 +291,8 @@ def page(args, values, rivals, waiting, loads, limits):
         for warning in rival.warnings() if rival.name.startswith(OURS) else []:
             said.setdefault(warning, []).append(rival.name)
     if said:
-        warnings = [f"{warning} ({'; '.join(names)})" for warning, names in list(said.items())[:12]]
-        lines += ["titan's warnings:", "", "```", *warnings, "```", ""]
+        shown = [f"{warning} ({'; '.join(names)})" for warning, names in list(said.items())[:12]]
+        lines += ["From titan's log (warnings, errors, graphs):", "", "```", *shown, "```", ""]
     return "\n".join(lines)
 
 

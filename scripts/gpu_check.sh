@@ -85,7 +85,8 @@ write_page() {
     if [[ -s $failures ]]; then
       sed 's/^/- /' "$failures"
     elif [[ ${1:-} == last ]]; then
-      echo "Nothing: every test passed, every measurement was made."
+      if [[ $device == cuda ]]; then echo "Nothing: every test passed, every measurement was made."
+      else echo "Nothing failed in this rehearsal; what needs a GPU was skipped."; fi
     else
       echo "Not finished yet."
     fi
