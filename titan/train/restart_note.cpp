@@ -28,6 +28,8 @@ std::map<std::string, std::string> restart_variables(const RestartNote& note) {
   return {{kNumber, std::to_string(note.number)}, {kCause, note.cause}};
 }
 
+bool has_own_launcher() { return environment(kMark).has_value(); }
+
 StatusOr<StepMark> StepMark::make() {
   StepMark mark;
   mark.file_ = memfd_create("titan-step", MFD_CLOEXEC);

@@ -19,6 +19,9 @@ RestartNote restart_note();
 /// The variables that say so.
 std::map<std::string, std::string> restart_variables(const RestartNote& note);
 
+/// Whether this rank was started by titan's own launcher, which sets torchrun's variables.
+bool has_own_launcher();
+
 /// A number that ranks write and their launcher reads, whatever becomes of the ranks: the step that
 /// is under way.
 class StepMark {

@@ -35,6 +35,8 @@ Status write_job_info(const TrainerContext& context, const DataShape& shape, con
                       std::uint64_t seed) {
   if (!context.rank.is_main()) return ok_status();
   const parallel::DeviceServices* services = parallel::device_services();
+  RankEnv rank = context.rank;
+  if (has_own_launcher()) rank.source = "titan";
   return write_run_info(context.run_folder,
                         {.arguments = context.arguments,
                          .description = context.config.job.description,
@@ -42,7 +44,7 @@ Status write_job_info(const TrainerContext& context, const DataShape& shape, con
                                        ? services->name(context.device.index())
                                        : context.device.str(),
                          .libtorch_version = TORCH_VERSION,
-                         .rank = context.rank,
+                         .rank = rank,
                          .seed = seed,
                          .sample_shape = shape.image,
                          .sample_fields = shape.fields,
