@@ -67,6 +67,7 @@ TEST_CASE("Two ranks repeat a step of two ranks, and one sample can be followed"
   const TemporaryFolder folder;
   const std::map<std::string, std::string> two = {{"NGPU", "2"}};
   REQUIRE(train(recorded_run(folder / "run", {"--training.batch_size=2"}), two).exit_code == 0);
+  REQUIRE(nlohmann::json::parse(slurp(folder / "run/run.json")).at("ranks_from") == "titan");
   const ProcessResult both = replay({folder / "run", "--step=6"}, two);
   INFO(both.output);
   REQUIRE(both.exit_code == 0);
@@ -90,6 +91,54 @@ TEST_CASE("Two ranks repeat a step of two ranks, and one sample can be followed"
       {folder / "run", "--step=6", "--output=" + (folder / "none"), "--sample=99999999"}, two);
   REQUIRE(absent.exit_code == 2);
   REQUIRE(absent.mentions("is not in step 6, whose samples are"));
+}
+
+TEST_CASE("What an earlier replay left stays until another one is complete", "[integration]") {
+  const TemporaryFolder folder;
+  const std::map<std::string, std::string> two = {{"NGPU", "2"}};
+  REQUIRE(train(recorded_run(folder / "run", {"--training.batch_size=2"}), two).exit_code == 0);
+  REQUIRE(replay({folder / "run", "--step=6"}, two).exit_code == 0);
+  const std::string place = folder / "run/replay/step-000006";
+  const std::string whole = slurp(place + "/rank-00000.jsonl");
+  const auto samples = nlohmann::json::parse(whole.substr(0, whole.find('\n'))).at("samples");
+  const std::string sample = std::to_string(samples.at(0).get<int64_t>());
+
+  // A sample that is not there is known before any step, and leaves nothing behind.
+  const ProcessResult absent =
+      replay({folder / "run", "--step=6", "--output=" + place, "--sample=99999999"}, two);
+  INFO(absent.output);
+  REQUIRE(absent.exit_code == 2);
+  REQUIRE(absent.mentions("is not in step 6, whose samples are"));
+  REQUIRE(!absent.mentions("[train] done"));
+  REQUIRE(slurp(place + "/rank-00000.jsonl") == whole);
+  REQUIRE(!fs::exists(place + "/unfinished"));
+
+  // One that is there has a folder of its own.
+  REQUIRE(replay({folder / "run", "--step=6", "--sample=" + sample}, two).exit_code == 0);
+  REQUIRE(fs::exists(place + "-sample-" + sample + "/rank-00001.jsonl"));
+  REQUIRE(slurp(place + "/rank-00000.jsonl") == whole);
+
+  // What cannot be compared is known before any step.
+  const auto refused = [&](std::vector<std::string> arguments, const std::string& words) {
+    arguments.insert(arguments.begin(), folder / "run");
+    const ProcessResult result = replay(arguments, two);
+    INFO(result.output);
+    REQUIRE(result.exit_code == 2);
+    REQUIRE(result.mentions(words));
+    REQUIRE(!result.mentions("[train] done"));
+    REQUIRE(slurp(place + "/rank-00000.jsonl") == whole);
+  };
+  const std::string elsewhere = "--output=" + (folder / "new");
+  refused({"--step=6", elsewhere, "--against=" + (folder / "typo")}, "typo/rank-00000.jsonl");
+  refused({"--step=5", elsewhere, "--against=" + place}, "step 6 and 5");
+  refused({"--step=6", "--against=" + place}, "is where this replay goes");
+  refused({"--step=6", "--output=" + (folder / "run")}, "is a run's folder");
+
+  // A replay of fewer ranks leaves no file of the ranks that it has not.
+  REQUIRE(replay({folder / "run", "--step=6", "--training.batch_size=4"}).exit_code == 0);
+  REQUIRE(slurp(place + "/rank-00000.jsonl") != whole);
+  REQUIRE(!fs::exists(place + "/rank-00001.jsonl"));
+  REQUIRE(!fs::exists(place + "/unfinished"));
 }
 
 TEST_CASE("A replay that cannot be is refused in words", "[integration]") {

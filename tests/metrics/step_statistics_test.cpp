@@ -105,6 +105,19 @@ TEST_CASE("The first tensor that differs is found in the order of computation", 
       std::string::npos);
 }
 
+TEST_CASE("The drift of a number without spread is the share of its value", "[metrics]") {
+  const auto drift_line = [](double ours, double theirs) {
+    StepStatistics a = step(), b = step();
+    a.tensors = {tensor("loss", "model", "loss", "aa", ours)};
+    b.tensors = {tensor("loss", "model", "loss", "bb", theirs)};
+    a.tensors[0].std = b.tensors[0].std = 0;
+    return metrics::difference_text(a, b, *metrics::compare_statistics(a, b));
+  };
+  REQUIRE(drift_line(2, 2.06).find("loss of model (micro-batch 0): 1 tensors, 2.91e-02") !=
+          std::string::npos);
+  REQUIRE(drift_line(0, -0.0).find("1 tensors, 0.00e+00") != std::string::npos);
+}
+
 TEST_CASE("Steps, samples, ranks and models that are not the same are not compared", "[metrics]") {
   const auto refused = [](auto change) {
     StepStatistics other = step();

@@ -68,20 +68,6 @@ struct Reader {
   }
 };
 
-Status check_same_step(const StepStatistics& a, const StepStatistics& b) {
-  const auto differs = [](const char* what, const auto& left, const auto& right) {
-    return invalid_argument("[replay] the two are not comparable: ", what, " ", left, " and ",
-                            right);
-  };
-  if (a.step != b.step) return differs("step", a.step, b.step);
-  if (a.rank != b.rank) return differs("rank", a.rank, b.rank);
-  if (a.world_size != b.world_size) return differs("ranks", a.world_size, b.world_size);
-  if (a.sample != b.sample)
-    return differs("sample", a.sample ? std::to_string(*a.sample) : "(all)",
-                   b.sample ? std::to_string(*b.sample) : "(all)");
-  return ok_status();
-}
-
 std::string figures(const TensorStatistics& t) {
   char text[192];
   std::snprintf(text, sizeof text, "mean %.9g  std %.9g  min %.9g  max %.9g", t.mean, t.std, t.min,
@@ -91,9 +77,12 @@ std::string figures(const TensorStatistics& t) {
   return line;
 }
 
-/// Of the means, in standard deviations: how far a unit has drifted.
+/// Of mean or std, in standard deviations: how far a unit has drifted. Where nothing is spread (a
+/// single number) the share of its value.
 double drift(const TensorStatistics& a, const TensorStatistics& b) {
-  const double scale = std::max(std::max(a.std, b.std), 1e-300);
+  const double spread = std::max(a.std, b.std);
+  const double scale = spread > 0 ? spread : std::max(std::abs(a.mean), std::abs(b.mean));
+  if (scale <= 0) return 0;
   return std::max(std::abs(a.mean - b.mean), std::abs(a.std - b.std)) / scale;
 }
 
@@ -149,6 +138,20 @@ StatusOr<StepStatistics> read_statistics(const std::string& path) {
   return statistics;
 }
 
+Status check_same_step(const StepStatistics& a, const StepStatistics& b) {
+  const auto differs = [](const char* what, const auto& left, const auto& right) {
+    return invalid_argument("[replay] the two are not comparable: ", what, " ", left, " and ",
+                            right);
+  };
+  if (a.step != b.step) return differs("step", a.step, b.step);
+  if (a.rank != b.rank) return differs("rank", a.rank, b.rank);
+  if (a.world_size != b.world_size) return differs("ranks", a.world_size, b.world_size);
+  if (a.sample != b.sample)
+    return differs("sample", a.sample ? std::to_string(*a.sample) : "(all)",
+                   b.sample ? std::to_string(*b.sample) : "(all)");
+  return ok_status();
+}
+
 StatusOr<StatisticsDifference> compare_statistics(const StepStatistics& a,
                                                   const StepStatistics& b) {
   TITAN_RETURN_IF_ERROR(check_same_step(a, b));
@@ -185,7 +188,8 @@ std::string difference_text(const StepStatistics& a, const StepStatistics& b,
       << " differ; the first of them (the " << first << " before it are equal to the bit):\n"
       << a.tensors[first].place() << "\n  " << figures(a.tensors[first]) << "\n  "
       << figures(b.tensors[first]) << "\n";
-  out << "then, unit by unit (largest drift of mean or std, in standard deviations):\n";
+  out << "then, unit by unit (largest drift of mean or std, in standard deviations; of a single "
+         "number, as a share of it):\n";
   int lines = 0;
   for (std::size_t i = first; i < a.tensors.size();) {
     const TensorStatistics& head = a.tensors[i];

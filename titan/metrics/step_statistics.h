@@ -61,6 +61,9 @@ struct StatisticsDifference {
   std::optional<std::size_t> first;
 };
 
+/// kInvalidArgument where the two are not of the same step, sample, rank and number of ranks.
+Status check_same_step(const StepStatistics& a, const StepStatistics& b);
+
 /// kInvalidArgument where the two are not the same step, sample, rank or model: the tensors must be
 /// the same ones in the same order.
 StatusOr<StatisticsDifference> compare_statistics(const StepStatistics& a, const StepStatistics& b);

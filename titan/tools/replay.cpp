@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <optional>
+#include <utility>
 
 #include "titan/base/argument_vector.h"
 #include "titan/base/log.h"
@@ -13,10 +15,14 @@
 #include "titan/metrics/step_statistics.h"
 #include "titan/parallel/process_group.h"
 #include "titan/tools/logged_records.h"
+#include "titan/tools/replay_compare.h"
+#include "titan/tools/replay_output.h"
 #include "titan/tools/replay_request.h"
 #include "titan/train/job_main.h"
 #include "titan/train/run_folder.h"
 #include "titan/train/run_info.h"
+#include "titan/train/run_parts.h"
+#include "titan/train/run_setup.h"
 #include "titan/train/statistics_watch.h"
 #include "titan/train/step_observer.h"
 #include "titan/train/trainer.h"
@@ -35,17 +41,44 @@ constexpr const char* kHelp =
     "is\n"
     "the same to the bit; the losses that the run logged are compared.\n"
     "  --sample ID       only the rows of this sample (its index in the data set)\n"
-    "  --output DIR      where rank-00000.jsonl goes (RUN/replay/step-N)\n"
+    "  --output DIR      where rank-00000.jsonl goes, in place of an earlier replay\n"
+    "                    (RUN/replay/step-N, RUN/replay/step-N-sample-ID)\n"
     "  --against DIR     a replay of the same step by another build or of another run: names the\n"
     "                    first unit that differs; exit code 1 if one does\n"
     "titan replay DIR DIR\n"
     "Compares two replays that are there already.\n";
+
+/// This rank's samples of a step that is still to come, in order.
+StatusOr<std::vector<int64_t>> samples_of_step(const RunParts& run, int64_t step) {
+  const int64_t cursor =
+      run.samples_before + (step - 1 - run.steps_before) * run.batches.global_batch;
+  DataLoaderOptions options = loader_options(run.context.config, *run.mesh, run.batches, cursor,
+                                             run.resume->seed(), at::kCPU);
+  options.prefetch_batches = 1;
+  options.max_broken_share = 1;  // the run itself counts them
+  TITAN_ASSIGN_OR_RETURN(const auto loader, DataLoader::create(run.dataset, options));
+  std::vector<int64_t> samples;
+  for (int64_t i = 0; i < run.batches.accumulation; ++i) {
+    TITAN_ASSIGN_OR_RETURN(const Batch batch, loader->next());
+    const int64_t* const first = batch.sample.const_data_ptr<int64_t>();
+    samples.insert(samples.end(), first, first + batch.size());
+  }
+  return samples;
+}
 
 /// Runs to the step, looks at it, and stops.
 class ReplayObserver : public StepObserver {
  public:
   ReplayObserver(const ReplayRequest& request, const JobContext& job)
       : request_(request), job_(job) {}
+
+  /// Reads the step's batch ahead of the run: whether it has the sample is known before any step is
+  /// made.
+  Status before_training(const RunParts& run) override {
+    if (!request_.sample) return ok_status();
+    TITAN_ASSIGN_OR_RETURN(const std::vector<int64_t> samples, samples_of_step(run, request_.step));
+    return check_sample(samples);
+  }
 
   void before_step(int64_t step, TrainStep& training) override {
     if (step != request_.step) return;
@@ -62,7 +95,6 @@ class ReplayObserver : public StepObserver {
       samples_.push_back(samples[i]);
       if (request_.sample == samples[i]) rows.push_back(i);
     }
-    found_sample_ = found_sample_ || !rows.empty();
     // A micro-batch without the sample is not looked at: no row of it is wanted.
     runner_->set_watch(request_.sample && rows.empty() ? nullptr : watch_.get());
     watch_->begin_micro_batch(micro_batch_++, std::move(rows));
@@ -81,10 +113,23 @@ class ReplayObserver : public StepObserver {
 
   /// What came of writing; before the step was reached, an error.
   const Status& written() const { return written_; }
-  bool found_sample() const { return found_sample_; }
-  const std::vector<int64_t>& samples() const { return samples_; }
 
  private:
+  /// On every rank: an error where no rank has the sample.
+  Status check_sample(const std::vector<int64_t>& samples) {
+    std::string mine;
+    for (const int64_t sample : samples) mine += " " + std::to_string(sample);
+    if (std::find(samples.begin(), samples.end(), *request_.sample) != samples.end())
+      mine = "found";
+    std::string there;
+    for (const std::string& text : job_.ranks.control().all_gather_text(mine)) {
+      if (text == "found") return ok_status();
+      there += text;
+    }
+    return not_found("[replay] sample ", *request_.sample, " is not in step ", request_.step,
+                     ", whose samples are", there);
+  }
+
   Status write() {
     const metrics::StepStatistics statistics{.step = request_.step,
                                              .from_step = request_.from_step,
@@ -97,8 +142,7 @@ class ReplayObserver : public StepObserver {
                                              .run = request_.run,
                                              .samples = samples_,
                                              .tensors = watch_->take()};
-    const fs::path path =
-        fs::path(job_.config.job.dump_folder) / metrics::statistics_file_name(job_.rank.rank);
+    const fs::path path = fs::path(request_.work) / metrics::statistics_file_name(job_.rank.rank);
     return metrics::write_statistics(path.string(), statistics);
   }
 
@@ -107,50 +151,20 @@ class ReplayObserver : public StepObserver {
   std::unique_ptr<StatisticsWatch> watch_;
   BlockRunner* runner_ = nullptr;
   int64_t micro_batch_ = 0;
-  bool found_sample_ = false;
   std::vector<int64_t> samples_;
   Status written_ = internal_error("[replay] the step was not reached");
 };
 
-/// On every rank: an error where no rank had the sample.
-Status check_sample(const ReplayRequest& request, const ReplayObserver& observer,
-                    parallel::Communicator& ranks) {
-  if (!request.sample) return ok_status();
-  std::string mine = observer.found_sample() ? "found" : "";
-  if (mine.empty())
-    for (const int64_t sample : observer.samples()) mine += " " + std::to_string(sample);
-  std::string there;
-  for (const std::string& text : ranks.all_gather_text(mine)) {
-    if (text == "found") return ok_status();
-    there += text;
-  }
-  return not_found("[replay] sample ", *request.sample, " is not in step ", request.step,
-                   ", whose samples are", there);
-}
-
-/// Compares the files of two replays rank by rank; prints what it finds. Whether all are equal.
-StatusOr<bool> compare_replays(const std::string& a, const std::string& b) {
-  bool equal = true;
-  for (int rank = 0;; ++rank) {
-    const std::string name = metrics::statistics_file_name(rank);
-    if (rank > 0 && !fs::exists(fs::path(a) / name) && !fs::exists(fs::path(b) / name))
-      return equal;
-    TITAN_ASSIGN_OR_RETURN(const auto left,
-                           metrics::read_statistics((fs::path(a) / name).string()));
-    TITAN_ASSIGN_OR_RETURN(const auto right,
-                           metrics::read_statistics((fs::path(b) / name).string()));
-    TITAN_ASSIGN_OR_RETURN(const auto difference, metrics::compare_statistics(left, right));
-    equal = equal && !difference.first;
-    std::printf("rank %d: %s", rank, metrics::difference_text(left, right, difference).c_str());
-    std::fflush(stdout);
-  }
-}
-
 StatusOr<JobOutcome> replay(const ReplayRequest& request, const JobContext& job, bool& differs) {
-  const std::string folder = job.config.job.dump_folder;
-  TITAN_ASSIGN_OR_RETURN(const RunFolder run_folder,
-                         job.rank.is_main() ? RunFolder::open(folder, "--output")
-                                            : StatusOr<RunFolder>(RunFolder::view(folder)));
+  const bool is_main = job.rank.is_main();
+  std::optional<ReplayOutput> output;
+  if (is_main) {
+    TITAN_RETURN_IF_ERROR(check_comparable(request, job.rank.world_size));
+    TITAN_ASSIGN_OR_RETURN(ReplayOutput opened, ReplayOutput::open(request.output, request.work));
+    output.emplace(std::move(opened));
+  }
+  job.ranks.control().barrier();  // the folder is there, and empty
+  const RunFolder run_folder = RunFolder::view(request.work);
   TITAN_LOG(INFO) << "[replay] step " << request.step << " of " << request.run << " from "
                   << (request.from_step > 0 ? str_cat("the checkpoint of step ", request.from_step)
                                             : std::string("the seed"))
@@ -170,15 +184,16 @@ StatusOr<JobOutcome> replay(const ReplayRequest& request, const JobContext& job,
   // A step whose loss is no number was looked at before it was refused.
   if (!outcome.ok() && !observer.written().ok()) return outcome;
   TITAN_RETURN_IF_ERROR(observer.written());
-  TITAN_RETURN_IF_ERROR(check_sample(request, observer, job.ranks.control()));
   job.ranks.control().barrier();  // every rank's file is there
-  if (!job.rank.is_main()) return outcome;
-  TITAN_LOG(INFO) << "[replay] " << (fs::path(folder) / metrics::statistics_file_name(0)).string();
-  TITAN_RETURN_IF_ERROR(report_logged_records(RunFolder::view(request.run).metrics_path().string(),
-                                              run_folder.metrics_path().string(), request.from_step,
-                                              request.step));
+  if (!is_main) return outcome;
+  TITAN_RETURN_IF_ERROR(output->publish(job.rank.world_size));
+  TITAN_LOG(INFO) << "[replay] "
+                  << (fs::path(request.output) / metrics::statistics_file_name(0)).string();
+  TITAN_RETURN_IF_ERROR(report_logged_records(
+      RunFolder::view(request.run).metrics_path().string(),
+      RunFolder::view(request.output).metrics_path().string(), request.from_step, request.step));
   if (request.against.empty()) return outcome;
-  TITAN_ASSIGN_OR_RETURN(const bool equal, compare_replays(request.against, folder));
+  TITAN_ASSIGN_OR_RETURN(const bool equal, compare_replays(request.against, request.output));
   differs = !equal;
   return outcome;
 }

@@ -8,6 +8,7 @@
 #include "titan/config/loader.h"
 #include "titan/io/atomic_file.h"
 #include "titan/io/json_as.h"
+#include "titan/metrics/step_statistics.h"
 #include "titan/tools/arguments.h"
 #include "titan/train/run_folder.h"
 
@@ -57,6 +58,30 @@ std::vector<std::string> quiet_settings() {
           "--job.time_limit=0"};
 }
 
+/// RUN/replay/step-000147, of one sample RUN/replay/step-000147-sample-562: neither stands in the
+/// place of the other.
+std::string default_output(const RunFolder& run, const ReplayRequest& request) {
+  std::string name = checkpoint::step_folder_name(request.step);
+  if (request.sample) name += "-sample-" + std::to_string(*request.sample);
+  return (run.path() / "replay" / name).string();
+}
+
+Status check_folders(const ReplayRequest& request) {
+  if (fs::exists(fs::path(request.output) / "config.toml"))
+    return invalid_argument("[replay] ", request.output,
+                            " is a run's folder, whose files a replay would replace; --output "
+                            "names another");
+  if (request.against.empty()) return ok_status();
+  const fs::path file = fs::path(request.against) / metrics::statistics_file_name(0);
+  if (!fs::is_regular_file(file))
+    return not_found("[replay] --against: ", file.string(), " is not there");
+  std::error_code none;
+  if (fs::equivalent(request.against, request.output, none))
+    return invalid_argument("[replay] --against ", request.against,
+                            " is where this replay goes; --output DIR names another place");
+  return ok_status();
+}
+
 }  // namespace
 
 StatusOr<ReplayRequest> read_replay_request(const std::vector<std::string>& args) {
@@ -76,8 +101,9 @@ StatusOr<ReplayRequest> read_replay_request(const std::vector<std::string>& args
     TITAN_ASSIGN_OR_RETURN(request.sample, options.integer("sample", 0, 0, INT64_MAX));
   }
   request.against = options.text("against", "");
-  request.output = options.text(
-      "output", (run.path() / "replay" / checkpoint::step_folder_name(request.step)).string());
+  request.output = options.text("output", default_output(run, request));
+  request.work = (fs::path(request.output) / "unfinished").string();
+  TITAN_RETURN_IF_ERROR(check_folders(request));
   TITAN_ASSIGN_OR_RETURN(const RunFacts facts, read_facts(run.info_path().string()));
   request.run_world_size = facts.world_size;
 
@@ -89,8 +115,7 @@ StatusOr<ReplayRequest> read_replay_request(const std::vector<std::string>& args
   const std::string checkpoints = (run.path() / loaded.config.checkpoint.folder).string();
   TITAN_ASSIGN_OR_RETURN(request.from_step, nearest_checkpoint(checkpoints, request.step));
 
-  request.settings = {config, "--job.dump_folder=" + request.output,
-                      "--training.seed=" + facts.seed};
+  request.settings = {config, "--job.dump_folder=" + request.work, "--training.seed=" + facts.seed};
   for (const std::string& setting : quiet_settings()) request.settings.push_back(setting);
   if (request.from_step > 0) {
     request.settings.push_back(

@@ -13,7 +13,8 @@ namespace titan {
 
 struct ReplayRequest {
   std::string run;     ///< the run folder
-  std::string output;  ///< where statistics go, a run folder of its own
+  std::string output;  ///< where statistics go once the replay is complete
+  std::string work;    ///< a folder in it, of the replay while it runs
   int64_t step = 0;
   std::optional<int64_t> sample;
   std::string against;    ///< statistics to compare with; empty = none
@@ -23,7 +24,7 @@ struct ReplayRequest {
 };
 
 /// Finds the newest checkpoint before the step. Errors: no run folder, a step outside of the run,
-/// an unknown option.
+/// an unknown option, an output that is a run's folder, nothing to compare with.
 StatusOr<ReplayRequest> read_replay_request(const std::vector<std::string>& args);
 
 }  // namespace titan

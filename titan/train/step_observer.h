@@ -4,15 +4,20 @@
 
 #include <cstdint>
 
+#include "titan/base/status.h"
 #include "titan/data/batch.h"
 #include "titan/train/train_step.h"
 
 namespace titan {
 
+struct RunParts;
+
 /// All calls come on the training thread of every rank; steps count from 1.
 class StepObserver {
  public:
   virtual ~StepObserver() = default;
+  /// Everything is there and nothing is computed yet. An error, on any rank, ends the run.
+  virtual Status before_training(const RunParts& run) { return (void)run, ok_status(); }
   virtual void before_step(int64_t step, TrainStep& training) { (void)step, (void)training; }
   /// A micro-batch of the step, on the CPU, as the loader gives it.
   virtual void on_batch(const Batch& batch) { (void)batch; }

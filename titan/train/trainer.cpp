@@ -32,6 +32,7 @@ class DiffusionTrainer : public Trainer {
 
  private:
   StatusOr<JobOutcome> train_steps();
+  void note_failure(const std::string& cause) noexcept;
   void note_restart();
   void say_time_limit() const;
   StatusOr<Batch> next_batch(int64_t number);
@@ -73,17 +74,31 @@ StatusOr<JobOutcome> DiffusionTrainer::train() {
                     << ", another --job.dump_folder starts anew)";
     return JobOutcome::kDone;
   }
+  if (context_.observer) TITAN_RETURN_IF_ERROR(context_.observer->before_training(run_));
   try {
     const StatusOr<JobOutcome> outcome = train_steps();
     if (outcome.ok()) return outcome;
-    run_.watch->trace().write(message_of(outcome.status()));
+    note_failure(message_of(outcome.status()));
     return Status(outcome.status().code(),
                   str_cat(message_of(outcome.status()), "\n  [train] ", run_.watch->where()));
   } catch (const std::exception& error) {
     if (dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr)
       run_.profiler->out_of_memory(step_ + 1);
-    run_.watch->trace().write(error.what());
+    note_failure(error.what());
     throw Error(str_cat(error.what(), "\n  [train] ", run_.watch->where()));
+  }
+}
+
+/// Into trace/, and as the last line of metrics.jsonl: a reader of the run's folder finds the
+/// cause.
+void DiffusionTrainer::note_failure(const std::string& cause) noexcept {
+  run_.watch->trace().write(cause);
+  try {
+    run_.metrics->event({.step = step_,
+                         .name = "failed",
+                         .values = {{"cause", cause.substr(0, cause.find('\n'))}}});
+  } catch (const std::exception& error) {
+    TITAN_LOG(WARNING) << "[metrics] the failure could not be noted: " << error.what();
   }
 }
 
