@@ -102,11 +102,13 @@ def bad_input(folder):
     for arguments, text in [((), "names no run"), ((folder / "none",), "is no folder: there is nothing"),
                             ((folder / "empty",), "is no run's folder"), ((whole / "run.json",), "is no folder"),
                             ((whole, whole), "is given twice"), ((whole, "--outptu", "x"), "unknown option --outptu"),
-                            ((whole, "--interval", "0"), "--interval must be a number from 1"),
+                            ((whole, "--outptu", "x"), "--watch, --interval"), ((whole, "--watch=5"), "--watch takes no value"),
+                            ((whole, "--interval", "5"), "--interval is the time between two pages of --watch"),
+                            ((whole, "--watch", "--interval", "0"), "--interval must be a number from 1"),
                             ((whole, "--output", "/no/such/place.html"), "/no/such/place.html")]:
         output = report(*arguments, code=2)
         check(text in output and len(output.splitlines()) == 1, arguments, output)
-    print("ok: eight kinds of bad input, each exit code 2 and one line")
+    print("ok: eleven kinds of bad input, each exit code 2 and one line")
     metrics = whole / "metrics.jsonl"
     metrics.write_text(metrics.read_text()[:-40])
     check("last line of metrics.jsonl is not complete" in report(whole))
@@ -164,6 +166,8 @@ def in_browser(browser, folder, run):
     check(browser.value("runs[0].train.series.loss.missing.length") == 1)
     hours = browser.value("runs[0].train.hours.at(-1)")
     check(abs(hours - (STEPS * 0.308 + 20 * 20) / 3600) < 0.1, "hours", hours)
+    texts = browser.value("[compact(1.22e21), compact(2.5e12), memoryText(0.006102), memoryText(3.5), stepText(runs[0])]")
+    check(texts == ["1.22e+21", "2.5T", "6.248 MiB", "3.5 GiB", "10,000 of 10,000"], texts)
     # Axes.
     ends = {}
     for axis in ("samples", "hours", "step"):
@@ -245,7 +249,8 @@ def watched(browser, folder):
             check(last > 40, "the page does not follow", last)
             check(browser.value("[view.axis, window.scrollY]") == ["samples", 333],
                   browser.value("[view.axis, window.scrollY]"))
-            check("is being written" in browser.value("document.getElementById('summary').innerText"))
+            summary = browser.value("document.getElementById('summary').innerText")
+            check("is being written" in summary and " of 60" in summary and " left" in summary, summary)
         metrics.write(new[-1][30:])
     lock.close()
     output, _ = watch.communicate(timeout=30)

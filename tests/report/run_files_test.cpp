@@ -4,6 +4,7 @@
 
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
+#include "titan/base/check.h"
 #include "titan/train/run_folder.h"
 
 using namespace titan::report;
@@ -96,6 +97,61 @@ TEST_CASE("A run is finished, stopped, ended without a word, or alive", "[report
       run + "/metrics.jsonl",
       std::filesystem::file_time_type::clock::now() - std::chrono::hours(1));
   REQUIRE(state() == RunState::kFinished);
+}
+
+TEST_CASE("A run that failed says why", "[report]") {
+  const TemporaryFolder folder;
+  const std::string run = folder.file("run");
+  const std::string failed =
+      R"({"kind":"event","step":1,"event":"failed","cause":"the gradient is nan"})"
+      "\n";
+  folder.write("run/metrics.jsonl", kLine + failed);
+  REQUIRE(read_run(run)->state == RunState::kFailed);
+  REQUIRE(read_run(run)->failure == "the gradient is nan");
+  REQUIRE(noted(*read_run(run), "the run failed: the gradient is nan"));
+  // One that went on since has not.
+  const std::string resume = R"({"kind":"event","step":1,"event":"resume"})"
+                             "\n";
+  const std::string later = R"({"kind":"train","step":2,"samples":16,"loss":1,"step_s":2})"
+                            "\n";
+  for (const std::string& after : {resume, later}) {
+    folder.write("run/metrics.jsonl", kLine + failed + after);
+    REQUIRE(read_run(run)->state == RunState::kEnded);
+  }
+  // A stall ends a run without a line: its trace has the words.
+  folder.write("run/metrics.jsonl", kLine);
+  const auto trace = [&](const std::string& reason, int step) {
+    folder.write("run/trace/rank-00001.json",
+                 titan::str_cat(R"({"rank":1,"reason":")", reason, R"(","steps":[{"step":)", step,
+                                R"(,"ended":false,"seconds":1,"exposed_s":0}]})"));
+    return read_run(run)->failure;
+  };
+  REQUIRE(trace("[stall] rank 1 stands still\\nin step 2", 2) == "[stall] rank 1 stands still");
+  REQUIRE(read_run(run)->state == RunState::kFailed);
+  folder.write("run/metrics.jsonl", kLine + R"({"kind":"event","step":1,"event":"finish"})"
+                                            "\n");
+  REQUIRE(read_run(run)->state == RunState::kFinished);
+  folder.write("run/metrics.jsonl", kLine);
+  REQUIRE(trace("[stall] of an earlier attempt", 0).empty());
+  REQUIRE(trace("asked for by SIGUSR2", 2).empty());
+  REQUIRE(trace("trace.write_at", 2).empty());
+  REQUIRE(read_run(run)->state == RunState::kEnded);
+}
+
+TEST_CASE("A run that goes on says how many steps and how much time are left", "[report]") {
+  const TemporaryFolder folder;
+  const std::string run = folder.file("run");
+  folder.write("run/config.toml", "[training]\nsteps = 1000\n");
+  std::string lines;
+  for (int step = 100; step <= 400; step += 100)
+    lines += titan::str_cat(R"({"kind":"train","step":)", step, R"(,"samples":)", step,
+                            R"(,"loss":1,"step_s":0.5,"time":)", step, "}\n");
+  folder.write("run/metrics.jsonl", lines);
+  REQUIRE_FALSE(read_run(run)->left_s.has_value());
+  const auto held = titan::RunFolder::open(run);
+  REQUIRE(held.ok());
+  REQUIRE(read_run(run)->num_steps == 1000);
+  REQUIRE(*read_run(run)->left_s == Approx(600));  // a second each, pauses and all
 }
 
 TEST_CASE("Looking at a run never takes its lock", "[report]") {

@@ -222,6 +222,8 @@ std::string page_data(const std::vector<RunFiles>& runs, const PageOptions& opti
     Json json = {{"name", names[i]},
                  {"path", run.path.string()},
                  {"state", describe(run.state)},
+                 {"num_steps", run.num_steps},
+                 {"left_s", run.left_s ? short_number(*run.left_s) : Json(nullptr)},
                  {"facts", pairs(run.facts)},
                  {"train", curves(run.records.train, points)},
                  {"evals", evaluations(run.records.evals, points)},

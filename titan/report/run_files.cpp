@@ -5,7 +5,9 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "titan/base/check.h"
 #include "titan/io/file_descriptor.h"
+#include "titan/report/failure_cause.h"
 #include "titan/train/run_folder.h"
 
 namespace titan::report {
@@ -83,11 +85,14 @@ std::int64_t wanted_steps(const RunFiles& run) {
   return steps;
 }
 
-RunState state_of(const RunFiles& run) {
+/// `failure`: why, of a failed run.
+RunState state_of(const RunFiles& run, std::string& failure) {
   if (is_locked(run.path)) return RunState::kRunning;
+  failure = noted_cause(run.records);
+  if (!failure.empty()) return RunState::kFailed;
   const auto& train = run.records.train.step;
-  const std::int64_t wanted = wanted_steps(run);
-  if (wanted > 0 && !train.empty() && train.back() >= wanted) return RunState::kFinished;
+  if (run.num_steps > 0 && !train.empty() && train.back() >= run.num_steps)
+    return RunState::kFinished;
   const auto& events = run.records.events;
   const auto said = [&](const char* name) {
     return std::any_of(events.begin(), events.end(), [&](const EventLine& event) {
@@ -95,7 +100,21 @@ RunState state_of(const RunFiles& run) {
     });
   };
   if (said("target") || said("finish")) return RunState::kFinished;
-  return said("stop") ? RunState::kStopped : RunState::kEnded;
+  if (said("stop")) return RunState::kStopped;
+  failure = traced_cause(run.records, RunFolder::view(run.path).trace_path());
+  return failure.empty() ? RunState::kEnded : RunState::kFailed;
+}
+
+/// Pauses for evaluations and checkpoints are part of the pace.
+std::optional<double> seconds_left(const RunFiles& run) {
+  const TrainColumns& train = run.records.train;
+  if (run.state != RunState::kRunning || train.step.size() < 2) return std::nullopt;
+  const std::size_t from = (train.step.size() - 1) / 2;
+  const double hours = train.hours.back() - train.hours[from];
+  const auto steps = static_cast<double>(train.step.back() - train.step[from]);
+  const auto left = static_cast<double>(run.num_steps - train.step.back());
+  if (left < 0 || !(hours > 0) || steps <= 0) return std::nullopt;
+  return 3600 * hours / steps * left;
 }
 
 bool is_run_folder(const fs::path& path) {
@@ -127,7 +146,10 @@ StatusOr<RunFiles> read_run(const fs::path& path) {
   run.notes.insert(run.notes.end(), run.records.notes.begin(), run.records.notes.end());
   run.exposed = read_exposed_communication(folder.trace_path(), run.notes);
   run.grids = find_grids(run.path / "samples");
-  run.state = state_of(run);
+  run.num_steps = wanted_steps(run);
+  run.state = state_of(run, run.failure);
+  run.left_s = seconds_left(run);
+  if (run.state == RunState::kFailed) run.notes.push_back(str_cat("the run failed: ", run.failure));
   if (run.state == RunState::kEnded && !run.records.train.step.empty())
     run.notes.push_back("the run ended before its last step without a word: killed, or failed");
   return run;

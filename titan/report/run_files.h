@@ -1,6 +1,7 @@
 // run_files.h: everything a page shows of one run, from its folder.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -20,6 +21,10 @@ struct RunFiles {
   std::filesystem::path path;
   std::string name;  ///< the folder's
   RunState state = RunState::kEnded;
+  std::string failure;         ///< of a failed run: why
+  std::int64_t num_steps = 0;  ///< that the run is to make; 0 = unknown
+  /// Of a run that goes on: seconds until its last step at the pace of its last half.
+  std::optional<double> left_s;
   RunRecords records;
   std::vector<std::pair<std::string, std::string>> facts;  ///< of run.json, in its order
   std::optional<Settings> settings;                        ///< nothing: config.toml is missing

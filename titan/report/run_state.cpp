@@ -46,6 +46,8 @@ const char* describe(RunState state) {
       return "finished";
     case RunState::kStopped:
       return "stopped";
+    case RunState::kFailed:
+      return "failed";
     case RunState::kEnded:
       break;
   }

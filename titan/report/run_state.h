@@ -9,6 +9,7 @@ enum class RunState : unsigned char {
   kRunning,   ///< a process holds the folder's lock
   kFinished,  ///< all steps are done, or the target is met
   kStopped,   ///< by a signal or a time limit, after a last word
+  kFailed,    ///< and its folder says why
   kEnded,     ///< without a last word: killed, or failed
 };
 

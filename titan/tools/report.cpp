@@ -28,7 +28,7 @@ constexpr const char* kHelp =
     "it goes, with what is missing.\n"
     "  --output FILE      the page (default: RUN/report.html; report.html for several runs)\n"
     "  --watch            write it again until all runs have ended; the page loads itself again\n"
-    "  --interval S       seconds between (10)\n"
+    "  --interval S       seconds between, with --watch (10)\n"
     "  --pictures-kib K   size of all sample pictures together, before base64 (1000)\n";
 
 struct Request {
@@ -53,6 +53,9 @@ StatusOr<Request> parse_request(const Arguments& parsed, bool watch) {
     if (!seen.insert(fs::weakly_canonical(request.runs.back(), ignored)).second)
       return invalid_argument("[report] ", word, " is given twice");
   }
+  if (parsed.has("watch")) return invalid_argument("[report] --watch takes no value");
+  if (parsed.has("interval") && !watch)
+    return invalid_argument("[report] --interval is the time between two pages of --watch");
   TITAN_ASSIGN_OR_RETURN(request.interval_s, parsed.integer("interval", 10, 1, 86'400));
   TITAN_ASSIGN_OR_RETURN(const std::int64_t kib,
                          parsed.integer("pictures-kib", 1000, 16, std::int64_t{1} << 20));
@@ -143,7 +146,8 @@ int report_main(const std::vector<std::string>& args) {
   std::vector<std::string> others;
   for (const std::string& arg : args)
     if (arg != "--watch") others.push_back(arg);
-  const auto parsed = Arguments::parse(others, {"help", "output", "interval", "pictures-kib"});
+  const auto parsed =
+      Arguments::parse(others, {"help", "output", "watch", "interval", "pictures-kib"});
   if (parsed.ok() && parsed->has("help")) {
     std::fputs(kHelp, stdout);
     return 0;

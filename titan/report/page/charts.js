@@ -50,6 +50,7 @@ const axisTitle = () => view.axis === 'hours' ? timeUnit().name + ' of running' 
 function compact(value) {
   if (value === null || value === undefined || !isFinite(value)) return '–';
   const size = Math.abs(value);
+  if (size >= 1e15) return value.toExponential(2);
   for (const [unit, name] of [[1e12, 'T'], [1e9, 'G'], [1e6, 'M'], [1e4, 'k']])
     if (size >= unit) return Number((value / (unit === 1e4 ? 1e3 : unit)).toPrecision(4)) + name;
   if (size !== 0 && size < 1e-3) return value.toExponential(2);

@@ -44,6 +44,13 @@ function runButton(run, index) {
   return button;
 }
 
+const memoryText = (gib) => gib < 0.1 ? compact(1024 * gib) + ' MiB' : compact(gib) + ' GiB';
+/** "980 of 1,000" */
+function stepText(run) {
+  const step = (lastOf(run.train.step) || 0).toLocaleString('en');
+  return run.num_steps ? step + ' of ' + run.num_steps.toLocaleString('en') : step;
+}
+
 function drawSummary() {
   const place = cleared('summary');
   const head = ['run', 'state', 'step', 'loss', 'evaluation', 'best evaluation', 'samples/s', 'MFU', 'memory', 'time'];
@@ -51,12 +58,12 @@ function drawSummary() {
     const evals = (meanSeries(run.evals, 'loss') || []).filter((value) => value !== null);
     const mfu = meanOf(run.train.series.mfu), hours = lastOf(run.train.hours);
     return [
-      runButton(run, index), run.state, (lastOf(run.train.step) || 0).toLocaleString('en'), compact(lastOf(meanSeries(run.train, 'loss'))),
+      runButton(run, index), run.state, stepText(run), compact(lastOf(meanSeries(run.train, 'loss'))),
       compact(lastOf(evals)), compact(evals.length ? Math.min(...evals) : null),
       compact(meanOf(run.train.series.samples_per_s)), isFinite(mfu) ? percentText(mfu) : '–',
       isFinite(meanOf(run.train.series.memory_gib)) ?
-        compact(Math.max(...(run.train.series.memory_gib.high || run.train.series.memory_gib.mean))) + ' GiB' : '–',
-      hours === null ? '–' : duration(3600 * hours)];
+        memoryText(Math.max(...(run.train.series.memory_gib.high || run.train.series.memory_gib.mean))) : '–',
+      (hours === null ? '–' : duration(3600 * hours)) + (run.left_s === null ? '' : ', ' + duration(run.left_s) + ' left')];
   });
   table(place, head, rows, true);
 }
