@@ -31,6 +31,17 @@ TEST_CASE("Ranks with other settings are told which", "[integration]") {
                Contains("[optimizer] lr = 0.001 on rank 0, lr = 0.002 on rank 1"));
 }
 
+TEST_CASE("A run that fails ends its metrics.jsonl with the cause", "[integration]") {
+  const TemporaryFolder folder;
+  const ProcessResult result = train(tiny_job(folder / "run", {"--optimizer.lr=1e30"}));
+  INFO(result.output);
+  REQUIRE(result.exit_code == 1);
+  const auto last = metric_lines(folder / "run", "event").back();
+  REQUIRE(last.at("event") == "failed");
+  REQUIRE(last.at("step") == 2);
+  REQUIRE_THAT(last.at("cause").get<std::string>(), Contains("the loss is not a finite number"));
+}
+
 TEST_CASE("A rank that is killed takes the others along, which leave their trace",
           "[integration]") {
   const TemporaryFolder folder;
