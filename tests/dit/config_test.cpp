@@ -87,6 +87,12 @@ TEST_CASE("settings that do not fit the data or each other are refused by name",
   job.model.args["in_channels"] = {.items = {int64_t{3}}, .is_list = false, .place = "test.toml:3"};
   REQUIRE_THAT(message_of(models::resolve_dit_config(job, latents()).status()),
                Catch::Contains("in_channels=3"));
+  job.model.args = {
+      {"num_classes", {.items = {int64_t{9}}, .is_list = false, .place = "test.toml:5"}}};
+  REQUIRE_THAT(message_of(models::resolve_dit_config(job, latents()).status()),
+               Catch::Contains("model.args.num_classes=9") && Catch::Contains("10 classes"));
+  job.model.args["num_classes"].items = {int64_t{11}};
+  REQUIRE(models::resolve_dit_config(job, latents()).ok());
   job.model.args = {{"n_layer", {.items = {int64_t{3}}, .is_list = false, .place = "test.toml:4"}}};
   REQUIRE_THAT(message_of(models::resolve_dit_config(job, latents()).status()),
                Catch::Contains("n_layers") && Catch::Contains("test.toml:4"));

@@ -22,6 +22,13 @@ StatusOr<DitConfig> resolve_dit_config(const JobConfig& job, const DataShape& da
     return invalid_argument("[dit] in_channels differs from the data (in_channels=",
                             config.in_channels, ", data=", data.image[0], ")");
   }
+  // Classes of the data above the model's have no row in its table; nor has "no class" then.
+  if (config.num_classes < data.num_classes) {
+    return invalid_argument("[dit] model.args.num_classes=", config.num_classes,
+                            " is less than the data's ", data.num_classes,
+                            " classes (dataset.num_classes, or what the data set itself says); "
+                            "0 takes the data's");
+  }
   TITAN_RETURN_IF_ERROR(validate(config, data.image[1], data.image[2]));
   return config;
 }
