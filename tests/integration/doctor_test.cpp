@@ -139,6 +139,14 @@ TEST_CASE("doctor: what is wrong with a job is said, with exit code 1", "[integr
                    {"--memory.limit_gib=0.02", "--training.batch_size=512"}});
   cases.push_back({"run folder", "/proc/self", {"--job.dump_folder=/proc/self/run"}});
   cases.push_back({"driver", "job.device=cuda", {"--job.device=cuda"}});
+  cases.push_back({"data set", "training.subset_size=3", {"--training.subset_size=3"}});
+  cases.push_back(
+      {"initial load", folder / "none", {"--checkpoint.initial_load_path=" + (folder / "none")}});
+  cases.push_back({"initial load",
+                   folder / "none",
+                   {"--checkpoint.initial_load_path=" + (folder / "none"),
+                    "--checkpoint.initial_load_model_weights_only=false"}});
+  cases.push_back({"model", "model.args.num_classes=3", {"--model.args.num_classes=3"}});
   // Together: each spends its time watching the clock.
   for (std::size_t i = 0; i < cases.size(); ++i) {
     std::vector<std::string> arguments = tiny_job(folder / "run", cases[i].settings);
@@ -153,7 +161,62 @@ TEST_CASE("doctor: what is wrong with a job is said, with exit code 1", "[integr
     const nlohmann::json seen = report(folder / std::to_string(i));
     CHECK(level_of(seen, cases[i].topic) == "fail");
     CHECK_THAT(text_of(seen, cases[i].topic), Contains(cases[i].said));
+    const ProcessResult run = train(tiny_job(folder / "run", cases[i].settings));
+    INFO(run.output);
+    CHECK(run.exit_code == 2);
   }
+}
+
+TEST_CASE("doctor: what a run would start from is looked at as train does", "[integration]") {
+  const TemporaryFolder folder;
+  const std::string json = folder / "doctor.json", first = folder / "first";
+  REQUIRE(train(tiny_job(first, {"--checkpoint.enable_checkpoint=true"})).exit_code == 0);
+  struct Case {
+    std::string level, said;
+    std::vector<std::string> settings;
+  };
+  const std::string from = "--checkpoint.initial_load_path=" + first;
+  const std::string whole = "--checkpoint.initial_load_model_weights_only=false";
+  for (const Case& one :
+       {Case{"ok", "weights that fit", {from}}, Case{"ok", "whole state of step 6", {from, whole}},
+        Case{"fail", "another size", {from, "--model.args.n_layers=3"}},
+        Case{"fail", "seed", {from, whole, "--training.seed=8"}}}) {
+    const std::string run = folder / "second";
+    std::vector<std::string> arguments = tiny_job(run, one.settings);
+    arguments.push_back("--training.steps=8");
+    const ProcessResult trained = train(arguments);
+    fs::remove_all(run);
+    arguments.push_back("--json=" + json);
+    const ProcessResult result = doctor(arguments);
+    INFO(result.output << trained.output);
+    CHECK(result.exit_code == (one.level == "ok" ? 0 : 1));
+    CHECK(trained.exit_code == (one.level == "ok" ? 0 : 2));
+    CHECK(level_of(report(json), "initial load") == one.level);
+    CHECK_THAT(text_of(report(json), "initial load"), Contains(one.said));
+  }
+
+  const std::string ended = folder / "ended";
+  std::vector<std::string> alone = tiny_job(
+      ended, {"--checkpoint.enable_checkpoint=true", "--checkpoint.model_weights_only=true"});
+  REQUIRE(train(alone).exit_code == 0);
+  alone.push_back("--json=" + json);
+  CHECK(doctor(alone).exit_code == 0);
+  CHECK(level_of(report(json), "checkpoint") == "warn");
+  alone.push_back("--training.steps=9");
+  CHECK(doctor(alone).exit_code == 1);
+  CHECK_THAT(text_of(report(json), "checkpoint"), Contains("nothing to go on from"));
+}
+
+TEST_CASE("doctor: paths that a job has no use for are no matter", "[integration]") {
+  const TemporaryFolder folder;
+  const std::vector<std::string> job =
+      tiny_job(folder / "run", {"--encoder.empty_encodings_path=" + (folder / "none"),
+                                "--encoder.t5_encoder=" + (folder / "none"),
+                                "--training.dataset_path=" + (folder / "none")});
+  const ProcessResult result = doctor(job);
+  INFO(result.output);
+  CHECK(result.exit_code == 0);
+  CHECK(train(job).exit_code == 0);
 }
 
 TEST_CASE("doctor: encoders that are not there are named", "[integration]") {

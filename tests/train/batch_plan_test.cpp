@@ -25,3 +25,15 @@ TEST_CASE("a global batch that does not divide is refused with the nearest that 
   const auto small = titan::plan_batches(8, 5, 1);
   REQUIRE(titan::message_of(small.status()).find("nearest that fit: 8") != std::string::npos);
 }
+
+TEST_CASE("a data set, or the part of it that is used, must hold a global batch", "[train]") {
+  const titan::BatchPlan batches{.micro_batch = 8, .global_batch = 16, .accumulation = 2};
+  REQUIRE(titan::check_enough_samples(16, 0, batches).ok());
+  REQUIRE(titan::check_enough_samples(100, 16, batches).ok());
+  REQUIRE(titan::check_enough_samples(16, 100, batches).ok());
+  const titan::Status few = titan::check_enough_samples(15, 0, batches);
+  REQUIRE(titan::exit_code_for(few) == 2);
+  REQUIRE(titan::message_of(few).find("samples=15, global batch=16") != std::string::npos);
+  const titan::Status subset = titan::check_enough_samples(100, 3, batches);
+  REQUIRE(titan::message_of(subset).find("training.subset_size=3") != std::string::npos);
+}

@@ -19,4 +19,8 @@ struct BatchPlan {
 /// batch_size x dp_size does not divide global_batch_size.
 StatusOr<BatchPlan> plan_batches(int64_t batch_size, int64_t global_batch_size, int64_t dp_size);
 
+/// kInvalidArgument where `num_samples`, or training.subset_size of them (0 = all), are fewer than
+/// a global batch.
+Status check_enough_samples(int64_t num_samples, int64_t subset_size, const BatchPlan& batches);
+
 }  // namespace titan

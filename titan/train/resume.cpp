@@ -9,8 +9,6 @@
 
 #include "titan/base/log.h"
 #include "titan/checkpoint/checkpoint_manager.h"
-#include "titan/checkpoint/compatibility.h"
-#include "titan/checkpoint/weight_source.h"
 #include "titan/parallel/process_group.h"
 #include "titan/train/resume_state.h"
 #include "titan/train/run_folder.h"
@@ -59,7 +57,7 @@ class ResumePointOfRun : public ResumePoint {
  private:
   Status open_manager();
   Status open_checkpoint();
-  Status open_initial_checkpoint();
+  Status open_foreign_checkpoint();
   Status find_end();
   void settle_seed();
   Status load_checkpoint(parallel::FlatParameters& parameters, optim::AdamW& optimizer,
@@ -73,10 +71,7 @@ class ResumePointOfRun : public ResumePoint {
   checkpoint::RankGroup ranks() const;
   bool saves_beside() const { return config_.checkpoint.async_mode == "async"; }
   bool is_main() const { return context_.rank.is_main(); }
-  bool excluded(const std::string& part) const {
-    const std::vector<std::string>& parts = config_.checkpoint.exclude_from_loading;
-    return std::find(parts.begin(), parts.end(), part) != parts.end();
-  }
+  bool excluded(const std::string& part) const { return excluded_from_loading(config_, part); }
   std::string folder() const {
     return (context_.run_folder.path() / config_.checkpoint.folder).string();
   }
@@ -125,15 +120,8 @@ Status ResumePointOfRun::open_checkpoint() {
 }
 
 /// The whole state of another run, from initial_load_path.
-Status ResumePointOfRun::open_initial_checkpoint() {
-  const std::string& path = config_.checkpoint.initial_load_path;
-  TITAN_ASSIGN_OR_RETURN(const std::string found, checkpoint::checkpoint_of_path(path));
-  if (found.empty())
-    return invalid_argument(
-        "[checkpoint] checkpoint.initial_load_path=", path,
-        " is no checkpoint of titan: it has weights at most, no optimizer and no step "
-        "(checkpoint.initial_load_model_weights_only=false wants those)");
-  TITAN_ASSIGN_OR_RETURN(auto reader, checkpoint::CheckpointReader::open(found));
+Status ResumePointOfRun::open_foreign_checkpoint() {
+  TITAN_ASSIGN_OR_RETURN(auto reader, open_initial_checkpoint(config_));
   reader_.emplace(std::move(reader));
   foreign_ = true;
   return ok_status();
@@ -141,20 +129,14 @@ Status ResumePointOfRun::open_initial_checkpoint() {
 
 /// Weights alone that are newer than every checkpoint: the end of this run.
 Status ResumePointOfRun::find_end() {
-  TITAN_ASSIGN_OR_RETURN(const std::optional<int64_t> step, latest_run_weights(folder()));
-  if (step && (!reader_ || *step > reader_->meta().step) && config_.checkpoint.load_step < 0)
-    ended_ = step;
+  TITAN_ASSIGN_OR_RETURN(
+      ended_, find_run_end(config_, folder(),
+                           reader_ ? std::optional(reader_->meta().step) : std::nullopt));
   return ok_status();
 }
 
 Status ResumePointOfRun::check_can_go_on() const {
-  if (!ended_) return ok_status();
-  const std::string path = run_weights_path(folder(), *ended_);
-  return failed_precondition("[checkpoint] this run ended at step ", *ended_,
-                             " with its weights alone (", path,
-                             "); there is nothing to go on from. Another run can start from them: "
-                             "--checkpoint.initial_load_path=",
-                             path, " with another --job.dump_folder");
+  return ended_ ? run_has_ended(folder(), *ended_) : ok_status();
 }
 
 void ResumePointOfRun::settle_seed() {
@@ -178,7 +160,7 @@ Status ResumePointOfRun::find() {
   }
   if (!reader_ && !ended_ && !config_.checkpoint.initial_load_path.empty() &&
       !config_.checkpoint.initial_load_model_weights_only)
-    TITAN_RETURN_IF_ERROR(open_initial_checkpoint());
+    TITAN_RETURN_IF_ERROR(open_foreign_checkpoint());
   settle_seed();
   return ok_status();
 }
@@ -187,12 +169,8 @@ Status ResumePointOfRun::load_checkpoint(parallel::FlatParameters& parameters,
                                          optim::AdamW& optimizer, optim::Ema* ema,
                                          bool& averages_loaded) const {
   const checkpoint::CheckpointMeta& meta = reader_->meta();
-  // What `titan convert --to=titan` makes, and what torchtitan calls a seed checkpoint.
-  const bool weights_alone = meta.step == 0 && !reader_->has_prefix("optim.exp_avg");
-  if (!weights_alone) {
-    TITAN_RETURN_IF_ERROR(
-        checkpoint::check_compatible(meta, fingerprints_, config_.checkpoint.allow_change));
-  }
+  const bool weights_alone = holds_weights_alone(*reader_);
+  TITAN_RETURN_IF_ERROR(check_goes_on(*reader_, fingerprints_, config_));
   CheckpointItems items;
   if (!excluded("model")) append(items, model_items(parameters));
   if (!excluded("optimizer") && !weights_alone) append(items, moment_items(parameters, optimizer));

@@ -1,10 +1,14 @@
 #include "titan/train/resume_state.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
 
 #include "titan/base/hash.h"
+#include "titan/checkpoint/compatibility.h"
+#include "titan/checkpoint/weight_source.h"
+#include "titan/train/run_weights.h"
 
 namespace titan {
 namespace {
@@ -69,6 +73,50 @@ CheckpointItems ema_items(const parallel::FlatParameters& parameters, const opti
 
 void append(CheckpointItems& items, CheckpointItems more) {
   for (checkpoint::CheckpointItem& item : more) items.push_back(std::move(item));
+}
+
+StatusOr<checkpoint::CheckpointReader> open_initial_checkpoint(const JobConfig& config) {
+  const std::string& path = config.checkpoint.initial_load_path;
+  TITAN_ASSIGN_OR_RETURN(const std::string found, checkpoint::checkpoint_of_path(path));
+  if (found.empty())
+    return invalid_argument(
+        "[checkpoint] checkpoint.initial_load_path=", path,
+        " is no checkpoint of titan: it has weights at most, no optimizer and no step "
+        "(checkpoint.initial_load_model_weights_only=false wants those)");
+  return checkpoint::CheckpointReader::open(found);
+}
+
+bool holds_weights_alone(const checkpoint::CheckpointReader& checkpoint) {
+  return checkpoint.meta().step == 0 && !checkpoint.has_prefix("optim.exp_avg");
+}
+
+Status check_goes_on(const checkpoint::CheckpointReader& checkpoint,
+                     const std::map<std::string, std::string>& fingerprints,
+                     const JobConfig& config) {
+  if (holds_weights_alone(checkpoint)) return ok_status();
+  return checkpoint::check_compatible(checkpoint.meta(), fingerprints,
+                                      config.checkpoint.allow_change);
+}
+
+bool excluded_from_loading(const JobConfig& config, const std::string& part) {
+  const std::vector<std::string>& parts = config.checkpoint.exclude_from_loading;
+  return std::find(parts.begin(), parts.end(), part) != parts.end();
+}
+
+StatusOr<std::optional<int64_t>> find_run_end(const JobConfig& config, const std::string& folder,
+                                              std::optional<int64_t> resumed) {
+  TITAN_ASSIGN_OR_RETURN(const std::optional<int64_t> step, latest_run_weights(folder));
+  const bool newest = step && (!resumed || *step > *resumed) && config.checkpoint.load_step < 0;
+  return newest ? step : std::nullopt;
+}
+
+Status run_has_ended(const std::string& folder, int64_t step) {
+  const std::string path = run_weights_path(folder, step);
+  return failed_precondition("[checkpoint] this run ended at step ", step,
+                             " with its weights alone (", path,
+                             "); there is nothing to go on from. Another run can start from them: "
+                             "--checkpoint.initial_load_path=",
+                             path, " with another --job.dump_folder");
 }
 
 StatusOr<std::vector<TensorSpec>> whole_model(const parallel::FlatParameters& parameters,

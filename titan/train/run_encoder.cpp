@@ -64,6 +64,10 @@ Status RunEncoder::share(const EncoderPart& part, const parallel::EngineOptions&
   return ok_status();
 }
 
+Status RunEncoder::check(const EncoderPart& part) {
+  return load(part, /*items=*/{}, parameters_of(*part.network));
+}
+
 StatusOr<std::unique_ptr<RunEncoder>> RunEncoder::open(const JobConfig& config,
                                                        const ModelSpec& spec,
                                                        const parallel::DeviceMesh& mesh,

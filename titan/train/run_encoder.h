@@ -28,6 +28,10 @@ class RunEncoder {
   static StatusOr<std::unique_ptr<RunEncoder>> open_alone(const JobConfig& config,
                                                           const ModelSpec& spec, at::Device device);
 
+  /// Whether what part.weights names could fill the network, by names and shapes: nothing is
+  /// loaded, and the network may lie on the device meta. The same errors as open().
+  static Status check(const EncoderPart& part);
+
   const BatchEncoder& encoder() const { return *encoder_; }
   /// Moves the batch to the device and encodes it. Where parameters are shared all ranks of a
   /// replica call.

@@ -88,6 +88,8 @@ Status RunParts::build_data() {
   TITAN_LOG(INFO) << "[data] " << context.config.training.dataset << ": " << dataset->size()
                   << " samples of " << to_string(shape)
                   << (view.encoded ? ", encoded while training" : "");
+  TITAN_RETURN_IF_ERROR(check_enough_samples(
+      dataset->size(), context.config.training.subset_size.value_or(0), batches));
   return check_job_fits(context, spec, *mesh, batches, std::move(view));
 }
 

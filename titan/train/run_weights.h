@@ -19,7 +19,8 @@ namespace titan {
 /// (checkpoint::WeightSource) whose names are found out. Every tensor of the model must be there in
 /// its shape: what does not fit is named, with both sizes where it is another size of the model.
 /// From a checkpoint come the averages where the items' prefix is "ema" (the weights, with a
-/// warning, where it has none). `verify` compares its checksums first.
+/// warning, where it has none). `verify` compares its checksums first. No items: it is looked
+/// whether the weights fit, and nothing is read.
 Status load_published_weights(const std::string& path, const WeightFormats& formats,
                               const std::vector<checkpoint::CheckpointItem>& items,
                               const std::vector<TensorSpec>& model, bool verify);

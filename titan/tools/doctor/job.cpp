@@ -1,8 +1,6 @@
 #include "titan/tools/doctor/job.h"
 
-#include <algorithm>
 #include <exception>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -16,8 +14,7 @@
 #include "titan/train/evaluation.h"
 #include "titan/train/kernel_settings.h"
 #include "titan/train/model_setup.h"
-
-namespace fs = std::filesystem;
+#include "titan/train/run_encoder.h"
 
 namespace titan::doctor {
 namespace {
@@ -80,12 +77,9 @@ Status check_data(Job& job) {
   const std::string text =
       str_cat(job.config.training.dataset, ": ", job.dataset->size(), " samples of ",
               to_string(job.view->shape), job.view->encoded ? ", encoded while training" : "");
-  if (job.dataset->size() < job.batches.global_batch)
-    job.section.warn("data set", text + ", fewer than a global batch",
-                     "every batch holds samples more than once: a smaller global batch, or more "
-                     "data");
-  else
-    job.section.ok("data set", text);
+  TITAN_RETURN_IF_ERROR(check_enough_samples(
+      job.dataset->size(), job.config.training.subset_size.value_or(0), job.batches));
+  job.section.ok("data set", text);
   return ok_status();
 }
 
@@ -98,33 +92,22 @@ Status check_evaluation(Job& job) {
   return ok_status();
 }
 
-void check_path(Section& section, const std::string& topic, const std::string& path) {
-  std::error_code error;
-  if (fs::exists(path, error))
-    section.ok(topic, path);
-  else
-    section.fail(topic, path + " is not there", "docs/downloads.md says where weights come from");
-}
-
-/// The networks were built on shapes above; what fills them must be there, too.
-void check_encoders(Job& job) {
-  const EncoderSection& encoder = job.config.encoder;
-  bool any = false;
-  if (job.view && job.view->encoder) {
-    for (const EncoderPart& part : job.view->encoder->parts()) {
-      check_path(job.section, "encoder " + part.name, part.weights);
-      any = true;
-    }
+/// The networks are built on shapes alone; what would fill them must be there and fit.
+Status check_encoders(Job& job) {
+  std::shared_ptr<const BatchEncoder> encoder = job.view ? job.view->encoder : nullptr;
+  if (!job.view) {  // no data to encode: the paths can be looked at all the same
+    TITAN_ASSIGN_OR_RETURN(encoder, job.spec->encoder(job.config, {.device = at::kMeta}));
   }
-  if (any) return;
-  // No encoder could be built: name the paths all the same.
-  const std::pair<const char*, std::optional<std::string>> paths[] = {
-      {"t5", encoder.t5_encoder},
-      {"clip", encoder.clip_encoder},
-      {"autoencoder", encoder.autoencoder_path},
-      {"empty prompt", encoder.empty_encodings_path}};
-  for (const auto& [name, path] : paths)
-    if (path && !path->empty()) check_path(job.section, str_cat("encoder ", name), *path);
+  if (!encoder) return ok_status();
+  for (const EncoderPart& part : encoder->parts()) {
+    const std::string topic = "encoder " + part.name;
+    guarded(job.section, topic, "docs/downloads.md says where weights come from", [&] {
+      TITAN_RETURN_IF_ERROR(RunEncoder::check(part));
+      job.section.ok(topic, part.weights);
+      return ok_status();
+    });
+  }
+  return ok_status();
 }
 
 }  // namespace
@@ -149,7 +132,9 @@ void check_job(const JobConfig& config, const JobPlace& place, Section& section,
   if (job.spec)
     guarded(section, "data set", "training.dataset and training.dataset_path say what is read",
             [&] { return check_data(job); });
-  check_encoders(job);
+  if (job.spec)
+    guarded(section, "encoder", "docs/downloads.md says where encoders come from",
+            [&] { return check_encoders(job); });
   if (!job.view || !job.spec) return;
   guarded(section, "evaluation set", "eval.dataset and eval.dataset_path; empty = no evaluation",
           [&] { return check_evaluation(job); });
@@ -167,7 +152,8 @@ void check_job(const JobConfig& config, const JobPlace& place, Section& section,
                         .moment_bytes = config.optimizer.state_dtype == "bfloat16" ? 2 : 4});
   needs.writers = static_cast<int>(job.layout.dims.dp_shard);
   guarded(section, "checkpoint", "--checkpoint.load_step, or another --job.dump_folder", [&] {
-    return check_resume({config, *job.dataset, *model, job.batches.global_batch}, section);
+    return check_resume({config, *job.spec, *job.dataset, *model, job.batches.global_batch},
+                        section);
   });
   guarded(section, "memory plan", "titan plan --config NAME", [&] {
     return check_plan({config, *job.spec, job.view->shape, *model, job.layout, place}, section);

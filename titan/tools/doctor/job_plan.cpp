@@ -9,7 +9,6 @@
 #include "titan/base/human.h"
 #include "titan/checkpoint/checkpoint_folder.h"
 #include "titan/checkpoint/checkpoint_reader.h"
-#include "titan/checkpoint/compatibility.h"
 #include "titan/parallel/device_services.h"
 #include "titan/plan/fit.h"
 #include "titan/plan/report.h"
@@ -64,15 +63,71 @@ Status predict(const PlannedJob& job, int64_t limit, Section& section) {
   return ok_status();
 }
 
-std::map<std::string, std::string> fingerprints(const ResumedJob& job, std::uint64_t seed) {
-  auto all = run_fingerprints(job.config, job.dataset, job.global_batch);
-  all["seed"] = std::to_string(seed);
+std::vector<TensorSpec> tensors_of(const plan::ShapeModel& model) {
   std::vector<TensorSpec> tensors;
-  for (const auto& unit : job.model.units())
+  for (const auto& unit : model.units())
     for (const parallel::ParameterShape& parameter : unit)
       tensors.push_back({parameter.name, TensorType::kF32, parameter.shape});
-  all["model"] = model_fingerprint(job.config, tensors);
-  return all;
+  return tensors;
+}
+
+Status check_same_job(const ResumedJob& job, const checkpoint::CheckpointReader& reader) {
+  auto all = run_fingerprints(job.config, job.dataset, job.global_batch);
+  const std::optional<int64_t>& chosen = job.config.training.seed;
+  all["seed"] = std::to_string(chosen ? static_cast<std::uint64_t>(*chosen) : reader.meta().seed);
+  all["model"] = model_fingerprint(job.config, tensors_of(job.model));
+  return check_goes_on(reader, all, job.config);
+}
+
+/// The newest step, or checkpoint.load_step, which must be there.
+StatusOr<std::optional<int64_t>> step_to_load(const checkpoint::CheckpointFolder& folder,
+                                              const CheckpointSection& settings) {
+  TITAN_ASSIGN_OR_RETURN(const std::vector<int64_t> steps, folder.steps());
+  if (settings.load_step < 0) return steps.empty() ? std::nullopt : std::optional(steps.back());
+  if (std::find(steps.begin(), steps.end(), settings.load_step) == steps.end())
+    return not_found("[checkpoint] no step ", settings.load_step, " in ", folder.path());
+  return std::optional(settings.load_step);
+}
+
+Status judge_ended(const ResumedJob& job, const std::string& folder, int64_t step,
+                   Section& section) {
+  if (step < job.config.training.steps) return run_has_ended(folder, step);
+  section.warn("checkpoint",
+               str_cat("this run is finished: it ended at step ", step, " with its weights alone"),
+               "another --job.dump_folder starts anew");
+  return ok_status();
+}
+
+Status judge_checkpoint(const ResumedJob& job, const checkpoint::CheckpointReader& reader,
+                        Section& section) {
+  TITAN_RETURN_IF_ERROR(check_same_job(job, reader));
+  const checkpoint::CheckpointMeta& meta = reader.meta();
+  const std::string text =
+      str_cat("step ", meta.step, " of ", job.config.training.steps, " (written by ",
+              meta.world_size, meta.world_size == 1 ? " rank)" : " ranks)");
+  if (meta.step >= job.config.training.steps)
+    section.warn("checkpoint", text + ": this run is finished",
+                 "--training.steps=N goes on, another --job.dump_folder starts anew");
+  else
+    section.ok("checkpoint", text + ": the run goes on from it");
+  return ok_status();
+}
+
+/// Headers are read, no values.
+Status check_initial_load(const ResumedJob& job, Section& section) {
+  const CheckpointSection& settings = job.config.checkpoint;
+  const std::string& path = settings.initial_load_path;
+  if (!settings.initial_load_model_weights_only) {
+    TITAN_ASSIGN_OR_RETURN(const checkpoint::CheckpointReader reader,
+                           open_initial_checkpoint(job.config));
+    TITAN_RETURN_IF_ERROR(check_same_job(job, reader));
+    section.ok("initial load", str_cat("the whole state of step ", reader.meta().step, ": ", path));
+  } else if (!excluded_from_loading(job.config, "model")) {
+    TITAN_RETURN_IF_ERROR(load_published_weights(path, *job.spec.weight_formats, /*items=*/{},
+                                                 tensors_of(job.model), /*verify=*/false));
+    section.ok("initial load", "weights that fit: " + path);
+  }
+  return ok_status();
 }
 
 }  // namespace
@@ -120,41 +175,27 @@ Status check_plan(const PlannedJob& job, Section& section) {
 
 Status check_resume(const ResumedJob& job, Section& section) {
   const CheckpointSection& settings = job.config.checkpoint;
-  if (!settings.enable_checkpoint) {
-    section.ok("checkpoint", "off (checkpoint.enable_checkpoint): a stopped run starts anew");
-    return ok_status();
+  std::string none = "off (checkpoint.enable_checkpoint): a stopped run starts anew";
+  if (settings.enable_checkpoint) {
+    const checkpoint::CheckpointFolder folder(
+        (std::filesystem::path(job.config.job.dump_folder) / settings.folder).string());
+    TITAN_ASSIGN_OR_RETURN(const std::optional<int64_t> step, step_to_load(folder, settings));
+    TITAN_ASSIGN_OR_RETURN(const std::optional<int64_t> ended,
+                           find_run_end(job.config, folder.path(), step));
+    if (ended) return judge_ended(job, folder.path(), *ended, section);
+    if (step) {
+      TITAN_ASSIGN_OR_RETURN(const checkpoint::CheckpointReader reader,
+                             checkpoint::CheckpointReader::open(folder.step_path(*step)));
+      return judge_checkpoint(job, reader, section);
+    }
+    none = str_cat("none in ", folder.path(), ": the run starts anew");
   }
-  const checkpoint::CheckpointFolder folder(
-      (std::filesystem::path(job.config.job.dump_folder) / settings.folder).string());
-  TITAN_ASSIGN_OR_RETURN(const std::vector<int64_t> steps, folder.steps());
-  TITAN_ASSIGN_OR_RETURN(const std::optional<int64_t> ended, latest_run_weights(folder.path()));
-  if (steps.empty() && settings.load_step < 0) {
-    if (ended)
-      section.warn("checkpoint",
-                   str_cat("this run ended at step ", *ended, " with its weights alone"),
-                   "another --job.dump_folder starts anew");
-    else
-      section.ok("checkpoint", str_cat("none in ", folder.path(), ": the run starts anew"));
-    return ok_status();
-  }
-  const int64_t step = settings.load_step < 0 ? steps.back() : settings.load_step;
-  if (std::find(steps.begin(), steps.end(), step) == steps.end())
-    return not_found("[checkpoint] no step ", step, " in ", folder.path());
-  TITAN_ASSIGN_OR_RETURN(const checkpoint::CheckpointReader reader,
-                         checkpoint::CheckpointReader::open(folder.step_path(step)));
-  const checkpoint::CheckpointMeta& meta = reader.meta();
-  const auto seed =
-      job.config.training.seed ? static_cast<std::uint64_t>(*job.config.training.seed) : meta.seed;
-  TITAN_RETURN_IF_ERROR(
-      checkpoint::check_compatible(meta, fingerprints(job, seed), settings.allow_change));
-  const std::string text =
-      str_cat("step ", step, " of ", job.config.training.steps, " (written by ", meta.world_size,
-              meta.world_size == 1 ? " rank)" : " ranks)");
-  if (step >= job.config.training.steps)
-    section.warn("checkpoint", text + ": this run is finished",
-                 "--training.steps=N goes on, another --job.dump_folder starts anew");
-  else
-    section.ok("checkpoint", text + ": the run goes on from it");
+  section.ok("checkpoint", none);
+  if (settings.initial_load_path.empty()) return ok_status();
+  const Status initial = check_initial_load(job, section);
+  if (!initial.ok())
+    section.fail("initial load", message_of(initial),
+                 "checkpoint.initial_load_path names weights of this model, or a checkpoint");
   return ok_status();
 }
 

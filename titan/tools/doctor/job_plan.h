@@ -21,12 +21,15 @@ Status check_plan(const PlannedJob& job, Section& section);
 
 struct ResumedJob {
   const JobConfig& config;
+  const ModelSpec& spec;
   const Dataset& dataset;
   const plan::ShapeModel& model;
   int64_t global_batch = 0;
 };
 
-/// The newest checkpoint, or the chosen one, and whether it is of the same job.
+/// What the run would start from, as train finds it (train/resume_state.h): the newest checkpoint
+/// or the chosen one, whether it is of the same job, a run that has ended, and without any of these
+/// checkpoint.initial_load_path.
 Status check_resume(const ResumedJob& job, Section& section);
 
 }  // namespace titan::doctor
