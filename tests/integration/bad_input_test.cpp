@@ -66,7 +66,34 @@ TEST_CASE("data that is missing, empty, too small or not images", "[integration]
         << "these are no pixels at all";
   refused({"--training.dataset=class_folder", "--training.dataset_path=" + (folder / "broken")},
           {"cat/", ".jpg"});
-  refused({"--training.subset_size=4"}, {"4", "8"});
+  refused({"--training.subset_size=4"}, {"training.subset_size=4", "global batch=8"});
+}
+
+TEST_CASE("a model with fewer classes than the data", "[integration]") {
+  refused({"--model.args.num_classes=3"},
+          {"model.args.num_classes=3", "dataset.num_classes", "10 classes"});
+}
+
+TEST_CASE("what LibTorch throws is said without its stack trace", "[integration]") {
+  // Its own allocator throws its own exceptions.
+  const std::vector<std::string> large_model = {"--model.args.dim=4000000"};
+  const std::vector<std::string> large_grid = {
+      "--sampling.enable=true", "--sampling.freq=1", "--sampling.num_samples=4000000",
+      "--dataset.image_size=128,128", "--model.args.patch_size=16"};
+  for (const auto& [settings, place] :
+       {std::pair{large_model, std::string()},
+        std::pair{large_grid, std::string("[train] pictures of")}}) {
+    const TemporaryFolder folder;
+    std::vector<std::string> extra = {"--memory.cpu_cache=false", "--memory.check_fit=false",
+                                      "--training.steps=2"};
+    extra.insert(extra.end(), settings.begin(), settings.end());
+    const ProcessResult result = train(tiny_job(folder / "run", extra));
+    INFO(result.output);
+    REQUIRE(result.exit_code == 1);
+    REQUIRE(result.mentions("allocate"));
+    REQUIRE(result.mentions(place));
+    REQUIRE_FALSE(result.mentions("frame #"));
+  }
 }
 
 TEST_CASE("layouts that do not fit", "[integration]") {

@@ -24,6 +24,7 @@
 #include "titan/parallel/libtorch_log.h"
 #include "titan/parallel/process_group.h"
 #include "titan/train/deadline.h"
+#include "titan/train/failure_text.h"
 #include "titan/train/kernel_settings.h"
 #include "titan/train/launcher.h"
 #include "titan/train/rank_agreement.h"
@@ -110,7 +111,8 @@ int run_rank(const JobProgram& program, const LoadedConfig& loaded,
                     : error.what_without_backtrace(),
                 1);
   } catch (const std::exception& error) {
-    return fail(error.what(), 1);
+    TITAN_VLOG(1) << error.what();
+    return fail(failure_text(error), 1);
   }
 }
 

@@ -9,6 +9,7 @@
 #include "titan/base/log.h"
 #include "titan/optim/lr_schedule.h"
 #include "titan/parallel/process_group.h"
+#include "titan/train/failure_text.h"
 #include "titan/train/restart_note.h"
 #include "titan/train/run_parts.h"
 #include "titan/train/step_observer.h"
@@ -85,7 +86,7 @@ StatusOr<JobOutcome> DiffusionTrainer::train() {
     if (dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr)
       run_.profiler->out_of_memory(step_ + 1);
     note_failure(error.what());
-    throw Error(str_cat(error.what(), "\n  [train] ", run_.watch->where()));
+    throw Error(str_cat(failure_text(error), "\n  [train] ", run_.watch->where()));
   }
 }
 
