@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "titan/base/environment.h"
 #include "titan/base/log.h"
 #include "titan/optim/lr_schedule.h"
 #include "titan/parallel/process_group.h"
@@ -184,6 +185,11 @@ StatusOr<JobOutcome> DiffusionTrainer::finish() {
 }
 
 void DiffusionTrainer::note_restart() {
+  if (is_main() && !config_.checkpoint.enable_checkpoint &&
+      environment("MAX_RESTARTS").value_or("0") != "0")
+    TITAN_LOG(WARNING)
+        << "[train] MAX_RESTARTS without checkpoints: after a failure the run begins "
+           "at step 1 again (--checkpoint.enable_checkpoint)";
   const RestartNote note = restart_note();
   if (note.number == 0) return;
   run_.metrics->event({.step = step_,
