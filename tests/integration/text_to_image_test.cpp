@@ -1,5 +1,6 @@
 // From captioned pictures to pictures of prompts, through real text encoders.
 #include <filesystem>
+#include <fstream>
 
 #include "titan/io/image_decode.h"
 #include "titan/io/png_text.h"
@@ -154,4 +155,31 @@ TEST_CASE("titan sample draws prompts, and scores what they ask for", "[integrat
           {"scripts/download.sh t5"});
   refused(sample({"--prompt=x", "--encoder.t5_encoder=/nowhere"}),
           {"/nowhere does not exist", "scripts/download.sh t5"});
+}
+
+TEST_CASE("doctor: encoders' weights are held against their config.json", "[integration]") {
+  if (!has_encoders()) TITAN_SKIP(kNoGolden);
+  const TemporaryFolder folder;
+  const fs::path t5 = fs::path(folder / "t5");
+  fs::copy(*golden_root() / "encoders/t5/tiny", t5);
+  Arguments arguments = tiny_flux(
+      folder / "run", {"--training.dataset=webdataset",
+                       "--eval.dataset=", "--training.dataset_path=" + (folder / "none")});
+  const Arguments tiny = encoders();
+  arguments.insert(arguments.end(), tiny.begin(), tiny.end());
+  arguments.push_back("--encoder.t5_encoder=" + t5.string());
+  arguments.insert(arguments.begin(), {kTitanBinary, "doctor"});
+  const ProcessResult fits = run(arguments);
+  INFO(fits.output);
+  CHECK(fits.mentions("ok    encoder t5"));
+  CHECK(fits.mentions("ok    encoder clip"));
+  nlohmann::json config = config_of("t5/tiny");
+  config["num_layers"] = 1;
+  fs::permissions(t5 / "config.json", fs::perms::owner_write, fs::perm_options::add);
+  std::ofstream(t5 / "config.json") << config;
+  const ProcessResult differs = run(arguments);
+  INFO(differs.output);
+  CHECK(differs.exit_code == 1);
+  CHECK(differs.mentions("FAIL  encoder t5"));
+  CHECK(differs.mentions("another size"));
 }
