@@ -4,7 +4,9 @@
 #include <chrono>
 #include <csignal>
 #include <sstream>
+#include <thread>
 
+#include "titan/io/remote/http_retry.h"
 #include "titan/io/remote/url.h"
 
 #include "tests/io/remote_fixture.h"
@@ -111,6 +113,25 @@ TEST_CASE("Empty files and parts left by another run", "[io]") {
   remote.here.write("bad", "xxx");
   remote.here.write("bad.json", "{\"etag\": 3}");
   CHECK(fetch("a.bin", remote.here.file("bad")) == bytes);
+}
+
+TEST_CASE("An attempt that the deadline cuts short does not hide why those before it failed",
+          "[io]") {
+  HttpRequest request;
+  request.url = "http://nowhere/a.bin";
+  HttpOptions options;
+  options.deadline_s = 0.05;
+  options.first_pause_s = 0.001;
+  int attempts = 0;
+  const HttpOutcome outcome = retry_http(request, options, [&](double time_left_s) {
+    const bool cut = attempts++ > 0;
+    if (cut) std::this_thread::sleep_for(std::chrono::duration<double>(time_left_s + 0.01));
+    return HttpAttempt{{.status = Status(StatusCode::kUnavailable, cut ? "timed out" : "HTTP 503"),
+                        .transient = true,
+                        .answer = {}}};
+  });
+  CHECK_THAT(message_of(outcome.status),
+             Contains("HTTP 503, then timed out; given up after 2 attempts"));
 }
 
 TEST_CASE("What does not pass is an error that names address, cause and attempts", "[io]") {

@@ -39,6 +39,7 @@ HttpOutcome retry_http(const HttpRequest& request, const HttpOptions& options,
   const auto spent_s = [&] { return std::chrono::duration<double>(Clock::now() - start).count(); };
   const std::string speaker = "[http] " + request.name() + ": ";
   double next_pause_s = options.first_pause_s;
+  std::string cause_before;  // of the attempt before the last
   for (int attempts = 1;; ++attempts) {
     auto [outcome, got_on] = attempt(options.deadline_s - spent_s());
     if (outcome.status.ok()) return outcome;
@@ -51,6 +52,10 @@ HttpOutcome retry_http(const HttpRequest& request, const HttpOptions& options,
     if (got_on) next_pause_s = options.first_pause_s;
     const double pause_s = std::max(with_jitter(next_pause_s), outcome.answer.retry_after_s);
     next_pause_s = std::min(2 * next_pause_s, options.max_pause_s);
+    if (spent_s() >= options.deadline_s && !cause_before.empty())
+      // The deadline itself cut this attempt short: that is not why there is no file.
+      outcome.status = Status(outcome.status.code(),
+                              str_cat(cause_before, ", then ", message_of(outcome.status)));
     if (spent_s() + pause_s >= options.deadline_s)
       return give_up(
           str_cat(outcome.answer.retry_after_s > 0
@@ -59,8 +64,9 @@ HttpOutcome retry_http(const HttpRequest& request, const HttpOptions& options,
                   "; given up after ", attempts, attempts == 1 ? " attempt" : " attempts", " in ",
                   human_duration(spent_s()), " (dataset.remote_deadline_s is ",
                   human_duration(options.deadline_s), ")"));
-    TITAN_LOG(WARNING) << speaker << message_of(outcome.status) << "; attempt " << attempts + 1
-                       << " in " << human_duration(pause_s);
+    cause_before = message_of(outcome.status);
+    TITAN_LOG(WARNING) << speaker << cause_before << "; attempt " << attempts + 1 << " in "
+                       << human_duration(pause_s);
     if (!sleep_unless_cancelled(pause_s, options.cancelled)) {
       outcome.status = Status(absl::StatusCode::kCancelled, speaker + "the transfer was cancelled");
       return outcome;
